@@ -1,0 +1,65 @@
+package collector
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// A Source is one place that runs training jobs. Methods block, obey ctx, start nothing that outlives the call, and may be
+// called from several goroutines.
+type Source interface {
+	// List finds the jobs, with whatever the listing itself says about each. If the listing could not be read to its end
+	// it says so, and absent jobs are kept rather than forgotten. With an error it may return what it read so far.
+	List(ctx context.Context) (Listing, error)
+}
+
+// A Follower is a Source whose jobs must also be asked one by one.
+type Follower interface {
+	Source
+	// Follow reads what is new about one job. The job is the last committed version and must not be changed; its Cursor
+	// and Window say what is known. An error loses nothing: the next call starts from the same job.
+	Follow(ctx context.Context, job *Job) (Update, error)
+}
+
+// A Prober can test its access without reading jobs, for `trainbridge check --probe`.
+type Prober interface {
+	// Probe makes one harmless request and returns an error that says what to change.
+	Probe(ctx context.Context) error
+}
+
+// Paced is a Source that says how often it wants to be polled; others get [DefaultCadence].
+type Paced interface{ Cadence() Cadence }
+
+// Listing is one look at all jobs of a source.
+type Listing struct {
+	Jobs    []Update
+	Partial bool // absent jobs are not gone
+	Local   bool // no service was asked: the listing says nothing about the source's health
+}
+
+// Env is what a source gets besides its own configuration.
+type Env struct {
+	Name   string // the operator's name of the source, label training_source
+	Log    *slog.Logger
+	Health *Health // where the source's HTTP client reports its requests
+}
+
+// Cadence is how often a source is polled. A zero duration takes the default.
+type Cadence struct {
+	List      time.Duration   // between listings
+	Queued    time.Duration   // of a job that has not started
+	Running   time.Duration   //
+	Paused    time.Duration   //
+	Reconcile []time.Duration // after a job's end, its events are read and counted once more
+	Rate      float64         // polls per second that fit the source's request budget; 0 is no bound
+	Workers   int             // polls at once
+}
+
+// DefaultCadence suits an API without a documented limit.
+func DefaultCadence() Cadence {
+	return Cadence{
+		List: 30 * time.Second, Queued: 60 * time.Second, Running: 15 * time.Second, Paused: 120 * time.Second,
+		Reconcile: []time.Duration{time.Minute, 10 * time.Minute}, Workers: 16,
+	}
+}

@@ -1,0 +1,360 @@
+package collector
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Snapshot is an immutable view of everything that is exposed. It holds only what the ledger has committed, and the
+// health of the sources.
+type Snapshot struct {
+	Jobs    Table[Job]
+	Groups  Table[Group]
+	Sources []*SourceView // sorted by name
+}
+
+// SourceView is one source as exporters see it.
+type SourceView struct {
+	Name       string
+	Totals     *Totals
+	Health     HealthView
+	Jobs       [phaseCount]int64 // tracked jobs by phase, those hidden by a limit included
+	Suppressed int64             // tracked jobs without series, because of a limit
+}
+
+// Limits bound what is exposed. Zero takes the default.
+type Limits struct {
+	JobsPerSource int // jobs with series, default 200,000
+	Series        int // series of all jobs together, default 5,000,000
+	FreeForm      int // free-form names per job, default 64
+}
+
+// WithDefaults fills what is not set.
+func (l Limits) WithDefaults() Limits {
+	if l.JobsPerSource == 0 {
+		l.JobsPerSource = 200_000
+	}
+	if l.Series == 0 {
+		l.Series = 5_000_000
+	}
+	if l.FreeForm == 0 {
+		l.FreeForm = 64
+	}
+	return l
+}
+
+// Store holds the current version of every job and group and publishes snapshots of it. Only the recorder writes;
+// Snapshot may be called from any goroutine.
+type Store struct {
+	limits Limits
+	rows   []Row[*Job]
+
+	mu      sync.Mutex // guards all below but published
+	jobs    map[Key]*stored
+	groups  map[GroupKey]*storedGroup
+	sources map[string]*sourceState
+	table   *tableWriter[Job]
+	rollups *tableWriter[Group]
+	series  int
+	scratch Points
+
+	published atomic.Pointer[tables]
+}
+
+type tables struct {
+	jobs   Table[Job]
+	groups Table[Group]
+}
+
+type stored struct {
+	job    *Job
+	at     place
+	shown  bool
+	series int32
+}
+
+type storedGroup struct {
+	group *Group
+	at    place
+	shown bool
+}
+
+type sourceState struct {
+	totals     *Totals
+	health     *Health
+	jobs       [phaseCount]int64
+	shown      int
+	suppressed int64
+	added      []Key         // new jobs that the scheduler has not taken yet
+	wake       chan struct{} // has one element while there are any
+}
+
+// NewStore is an empty store.
+func NewStore(l Limits) *Store {
+	s := &Store{
+		limits: l.WithDefaults(), rows: JobRows(),
+		jobs: map[Key]*stored{}, groups: map[GroupKey]*storedGroup{}, sources: map[string]*sourceState{},
+		table: newTableWriter[Job](), rollups: newTableWriter[Group](),
+	}
+	s.published.Store(&tables{})
+	return s
+}
+
+// Snapshot is the current view. Its cost does not depend on the number of jobs.
+func (s *Store) Snapshot() *Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.published.Load()
+	snap := &Snapshot{Jobs: t.jobs, Groups: t.groups}
+	for name, src := range s.sources {
+		v := &SourceView{Name: name, Totals: src.totals, Jobs: src.jobs, Suppressed: src.suppressed}
+		if src.health != nil {
+			v.Health = src.health.View()
+		}
+		snap.Sources = append(snap.Sources, v)
+	}
+	slices.SortFunc(snap.Sources, func(a, b *SourceView) int { return cmp.Compare(a.Name, b.Name) })
+	return snap
+}
+
+// SetHealth says whose health to show for a source; nil hides a source that is no longer configured.
+func (s *Store) SetHealth(source string, h *Health) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.source(source).health = h
+}
+
+// Job is the current version of a job, nil if it is not tracked.
+func (s *Store) Job(k Key) *Job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.jobs[k]; e != nil {
+		return e.job
+	}
+	return nil
+}
+
+// Group is the current version of a group, nil if there is none.
+func (s *Store) Group(k GroupKey) *Group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.groups[k]; e != nil {
+		return e.group
+	}
+	return nil
+}
+
+// Totals are the current totals of a source, nil if there are none.
+func (s *Store) Totals(source string) *Totals {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if src := s.sources[source]; src != nil {
+		return src.totals
+	}
+	return nil
+}
+
+// JobsOf returns the tracked jobs of a source, in no order.
+func (s *Store) JobsOf(source string) []*Job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var jobs []*Job
+	for k, e := range s.jobs {
+		if k.Source == source {
+			jobs = append(jobs, e.job)
+		}
+	}
+	return jobs
+}
+
+// publish makes a committed batch visible. Its cost grows with the batch, not with the number of jobs.
+func (s *Store) publish(b *Batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range b.Retire {
+		s.drop(j)
+	}
+	for _, j := range b.Jobs {
+		s.putJob(j)
+	}
+	for _, g := range b.Groups {
+		s.putGroup(g)
+	}
+	for _, t := range b.Totals {
+		s.source(t.Source).totals = t
+	}
+	s.published.Store(&tables{jobs: s.table.publish(), groups: s.rollups.publish()})
+}
+
+func (s *Store) source(name string) *sourceState {
+	src := s.sources[name]
+	if src == nil {
+		src = &sourceState{wake: make(chan struct{}, 1)}
+		s.sources[name] = src
+	}
+	return src
+}
+
+func (s *Store) putJob(j *Job) {
+	src := s.source(j.Key.Source)
+	e := s.jobs[j.Key]
+	if e == nil {
+		e = &stored{}
+		s.jobs[j.Key] = e
+		src.jobs[j.Phase]++
+		src.suppressed++
+		src.announce(j.Key)
+	} else {
+		src.jobs[e.job.Phase]--
+		src.jobs[j.Phase]++
+		if e.job.Done() && !j.Done() {
+			src.announce(j.Key)
+		}
+	}
+	e.job = j
+	s.place(src, e)
+}
+
+func (src *sourceState) announce(k Key) {
+	src.added = append(src.added, k)
+	select {
+	case src.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Added returns a channel that has an element while there are new jobs of a source, or jobs that came back, and a function
+// that takes them.
+func (s *Store) Added(source string) (wake <-chan struct{}, take func() []Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	src := s.source(source)
+	return src.wake, func() []Key {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		added := src.added
+		src.added = nil
+		return added
+	}
+}
+
+// done returns the jobs that will change no more.
+func (s *Store) done() []*Job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var jobs []*Job
+	for _, e := range s.jobs {
+		if e.job.Done() {
+			jobs = append(jobs, e.job)
+		}
+	}
+	return jobs
+}
+
+// idleGroups returns the groups that are shown without jobs and without news since a moment.
+func (s *Store) idleGroups(since Time) []*Group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var groups []*Group
+	for _, e := range s.groups {
+		if g := e.group; !g.Hidden && g.Size() == 0 && g.Updated < since {
+			groups = append(groups, g)
+		}
+	}
+	return groups
+}
+
+// replace publishes a state read from the ledger instead of everything there was.
+func (s *Store) replace(state State) {
+	s.mu.Lock()
+	s.jobs, s.groups, s.series = map[Key]*stored{}, map[GroupKey]*storedGroup{}, 0
+	s.table, s.rollups = newTableWriter[Job](), newTableWriter[Group]()
+	for _, src := range s.sources {
+		src.totals, src.jobs, src.shown, src.suppressed = nil, [phaseCount]int64{}, 0, 0
+	}
+	s.mu.Unlock()
+	s.publish(&Batch{Jobs: state.Jobs, Groups: state.Groups, Totals: state.Totals})
+}
+
+// place shows, moves or hides a job's series. A job whose first backlog is still being read is not shown: its counters would
+// look like fresh progress.
+func (s *Store) place(src *sourceState, e *stored) {
+	if !e.job.Live && !e.job.Done() {
+		return
+	}
+	if e.job.Hidden {
+		s.hide(src, e)
+		return
+	}
+	n := s.count(e.job)
+	if !e.shown && (src.shown >= s.limits.JobsPerSource || s.series+n > s.limits.Series) {
+		return
+	}
+	s.series += n - int(e.series)
+	e.series = int32(n)
+	quiet := e.job.Phase != Running
+	switch {
+	case !e.shown:
+		e.shown, e.at = true, s.table.add(e.job, quiet)
+		src.shown++
+		src.suppressed--
+	case s.table.isQuiet(e.at) != quiet:
+		s.table.remove(e.at)
+		e.at = s.table.add(e.job, quiet)
+	default:
+		s.table.set(e.at, e.job)
+	}
+}
+
+// count is how many series a job has.
+func (s *Store) count(j *Job) int {
+	s.scratch.Reset()
+	for i := range s.rows {
+		s.rows[i].Read(j, &s.scratch)
+	}
+	return s.scratch.Len()
+}
+
+func (s *Store) drop(j *Job) {
+	e := s.jobs[j.Key]
+	if e == nil {
+		return
+	}
+	src := s.source(j.Key.Source)
+	src.jobs[e.job.Phase]--
+	s.hide(src, e)
+	src.suppressed--
+	delete(s.jobs, j.Key)
+}
+
+func (s *Store) hide(src *sourceState, e *stored) {
+	if !e.shown {
+		return
+	}
+	s.table.remove(e.at)
+	s.series -= int(e.series)
+	e.shown, e.series = false, 0
+	src.shown--
+	src.suppressed++
+}
+
+func (s *Store) putGroup(g *Group) {
+	e := s.groups[g.Key]
+	if e == nil {
+		e = &storedGroup{}
+		s.groups[g.Key] = e
+	}
+	e.group = g
+	switch {
+	case g.Hidden && e.shown:
+		s.rollups.remove(e.at)
+		e.shown = false
+	case !g.Shown, g.Hidden:
+	case !e.shown:
+		e.shown, e.at = true, s.rollups.add(g, false)
+	default:
+		s.rollups.set(e.at, g)
+	}
+}
