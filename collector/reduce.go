@@ -430,6 +430,9 @@ func (f *fold) readings(rs []Reading, at Time, late bool) {
 		if !r.At.Known() {
 			r.At = f.orNow(at)
 		}
+		if r.Metric == FreeForm { // two names that are one when cleaned must not become two series
+			r.Label = Clean(r.Label)
+		}
 		if !r.finite() {
 			f.job.NonFinite = bump(slices.Clone(f.job.NonFinite), Clean(r.key()), maxNonFinite)
 			f.changed = true
