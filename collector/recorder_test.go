@@ -190,6 +190,25 @@ func TestCountsAreExactThroughFailures(t *testing.T) {
 	}
 }
 
+// TestIdlePollsAreAccountedForLater: a poll without news commits nothing, and the duplicates it read are counted with the next news.
+func TestIdlePollsAreAccountedForLater(t *testing.T) {
+	l := newFakeLedger()
+	b := start(t, l, RecorderOptions{})
+	b.apply(t, Update{Key: testKey, At: at(0), Polled: true, Events: []Event{step(0)}})
+	commits := 0
+	l.before = func(*Batch) error { commits++; return nil }
+	for second := range 5 {
+		b.apply(t, Update{Key: testKey, At: at(10 + second), Polled: true, Events: []Event{step(0)}})
+	}
+	if commits != 0 {
+		t.Errorf("%d commits without news", commits)
+	}
+	b.apply(t, Update{Key: testKey, At: at(20), Polled: true, Events: []Event{step(0), step(1)}})
+	if got := b.store.Totals("rl-team"); got.Read != 8 || got.Duplicate != 6 {
+		t.Errorf("read %d, duplicates %d, want 8 and 6", got.Read, got.Duplicate)
+	}
+}
+
 func TestEndedJobsLeaveAndTheirCountsStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newFakeLedger()

@@ -313,6 +313,20 @@ func TestAJobThatIsNotFoundIsGone(t *testing.T) {
 	if !j.Gone || j.Phase != Unknown || j.Status != "not_found" || spans[len(spans)-1].Name != rootSpan {
 		t.Errorf("job %+v", j)
 	}
+	late := Event{ID: "end", Type: EndedEvent}
+	back := Reduce(j, Update{Key: testKey, At: at(35), Polled: true, Events: []Event{startedEvent(0), late}}, spansOn())
+	if back.Job.Phase != Succeeded || back.Job.Gone || back.Job.Missing != 0 {
+		t.Errorf("a job that was found again: %+v", back.Job)
+	}
+	for _, s := range back.Spans {
+		if s.Name == rootSpan {
+			t.Error("the root was sent a second time, with another content")
+		}
+	}
+	now, _, _ := polls(t, spansOn(), poll(0), missing, missing, poll(40), missing, missing)
+	if now.Gone {
+		t.Error("polls that did not find the job count although they were not in a row")
+	}
 	listed := Update{Key: testKey, At: at(40)}
 	if out := Reduce(j, listed, spansOn()); out.Changed {
 		t.Errorf("a list brought back a job that polls do not find")

@@ -88,6 +88,19 @@ func TestLiveRowsLeaveAtTheEnd(t *testing.T) {
 	}
 }
 
+func TestAWithdrawnValueIsAbsent(t *testing.T) {
+	j := &Job{Info: &Info{}, Phase: Running, Readings: []Reading{{Metric: Loss, Label: "train", Null: true}}}
+	var p Points
+	for _, r := range JobRows() {
+		if r.Name == "training.job.loss" {
+			r.Read(j, &p)
+		}
+	}
+	if p.Len() != 0 {
+		t.Errorf("a withdrawn loss is shown as %v", p.Value(0))
+	}
+}
+
 func TestAllResultsStartAtZero(t *testing.T) {
 	var p Points
 	readEnded(&SourceView{Name: "s"}, &p)
