@@ -328,7 +328,19 @@ func (f *fold) step(e pass, at Time) {
 	if at > j.LastStep {
 		f.interval(at)
 		j.LastStep = at
+		f.estimate(at)
 	}
+}
+
+// estimate says when the job will end if the steps that are left take as long as those before.
+func (f *fold) estimate(at Time) {
+	limit, planned := f.job.Reading(StepLimit, "")
+	median, paced := medianInterval(f.job.Intervals)
+	if !planned || !paced {
+		return
+	}
+	left := max(0, limit-float64(f.job.Trace.Steps))
+	f.set(Reading{Metric: EstimatedEnd, Value: at.Seconds() + left*median, At: at})
 }
 
 func (f *fold) exemplar(seconds float64, at Time, id SpanID) *Exemplar {

@@ -136,8 +136,10 @@ func (f *fold) mode() StepSpans {
 func (f *fold) single(e pass, from, at Time) Span {
 	start := from
 	switch {
-	case e.Duration > 0:
-		start = at.Add(-e.Duration)
+	case e.Duration > 0 && e.At.Known():
+		start = max(at.Add(-e.Duration), f.job.Started)
+	case e.Duration > 0: // the end is a guess, and so the step before it must not be overlapped
+		start = min(max(at.Add(-e.Duration), from, f.job.Since), at)
 	case !from.Known() || e.late || from > at:
 		start = at
 	}

@@ -264,6 +264,30 @@ func TestARestartIsANewTrace(t *testing.T) {
 	}
 }
 
+func TestTheEndIsEstimatedFromThePace(t *testing.T) {
+	updates := []Update{poll(0), poll(10, startedEvent(100))}
+	for i := range 10 {
+		updates = append(updates, poll(20+10*i, step(i)))
+	}
+	j, _, _ := polls(t, spansOn(), updates...)
+	// The tenth step was at second 110; 90 more take 10 seconds each.
+	if got, ok := j.Reading(EstimatedEnd, ""); !ok || got != at(110+900).Seconds() {
+		t.Errorf("estimated end %v, want %v", got-at(0).Seconds(), 110+900)
+	}
+}
+
+// TestDurationsStayInsideTheTrace: a duration that a job reports may be longer than there was time.
+func TestDurationsStayInsideTheTrace(t *testing.T) {
+	slow := func(i int) Event { e := step(i); e.Duration = time.Hour; return e }
+	_, spans, _ := polls(t, spansOn(), poll(0), poll(10, startedEvent(0)), poll(20, slow(0), slow(1)), poll(30, slow(2), Event{ID: "end", Type: EndedEvent}))
+	root := spans[len(spans)-1]
+	for _, s := range spans {
+		if s.Start < root.Start || s.End > root.End || s.Start > s.End {
+			t.Errorf("%s from %v to %v is outside of %v to %v", s.Name, s.Start.Std(), s.End.Std(), root.Start.Std(), root.End.Std())
+		}
+	}
+}
+
 func TestStepSpansAreBounded(t *testing.T) {
 	for _, mode := range []StepSpans{EachStep, Windows, NoSteps} {
 		j, spans, n, steps := (*Job)(nil), 0, 0, 0

@@ -59,7 +59,7 @@ func identityRows() []jobRow {
 		timeRow("training.job.last_step_timestamp",
 			"When the latest gradient step was seen. Absent while only steps from before the bridge's first look are known.",
 			Lasting, func(j *Job) Time { return j.LastStep }),
-		readingRow(EstimatedEnd, Live, "training.job.estimated_end_timestamp", "s", "When the provider expects the job to end."),
+		readingRow(EstimatedEnd, Live, "training.job.estimated_end_timestamp", "s", "When the job is expected to end: by the provider, or from the planned steps that are left and the median time between steps."),
 	}
 }
 
