@@ -68,9 +68,13 @@ func (r *Row[T]) Start(e T) Time {
 // PromLabel is the Prometheus label of an OTel attribute key.
 func PromLabel(key string) string { return strings.ReplaceAll(key, ".", "_") }
 
-// JobIdentity, GroupIdentity and SourceIdentity are the attribute keys that Identity gives the values of.
-func JobIdentity() []string    { return []string{"training.source", "training.job.id"} }
-func GroupIdentity() []string  { return []string{"training.source", "training.group"} }
+// JobIdentity is the attribute keys whose values a job's Identity gives.
+func JobIdentity() []string { return []string{"training.source", "training.job.id"} }
+
+// GroupIdentity is the attribute keys whose values a group's Identity gives.
+func GroupIdentity() []string { return []string{"training.source", "training.group"} }
+
+// SourceIdentity is the attribute keys whose values a source's Identity gives.
 func SourceIdentity() []string { return []string{"training.source"} }
 
 // Points receives what rows read. It is reused to spare allocations: Reset, let rows append, range over Len.

@@ -239,7 +239,7 @@ func asError(err error) *Error {
 		return &Error{Class: classOther, Detail: err.Error(), Err: err}
 	}
 	own := *e
-	if err != error(e) { // it was wrapped in words that say more
+	if err != error(e) { //nolint:errorlint // the question is whether it was wrapped, in words that say more
 		own.Detail, own.Err = err.Error(), err
 	}
 	return &own

@@ -43,8 +43,8 @@ type sample struct {
 }
 
 type event struct {
-	id, kind string
-	samples  []sample
+	id      string
+	samples []sample
 }
 
 // readPage decodes as a source would: the id is the one allocation of an event.

@@ -101,7 +101,7 @@ func lastOf(err error) error {
 func addressOf(err error) string {
 	for {
 		next := errors.Unwrap(err)
-		if next == nil || next == errAddress {
+		if next == nil || next == errAddress { //nolint:errorlint // the wrap around this very value is wanted
 			return err.Error()
 		}
 		err = next
