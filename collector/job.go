@@ -111,6 +111,16 @@ type Job struct {
 	Late      uint64     `cbor:"39,keyasint,omitempty"` // events that only a full count found
 
 	Trace TraceState `cbor:"40,keyasint"`
+
+	trace TraceID `cbor:"-"` // of the attempt, once it was computed
+}
+
+// TraceID is the trace of the job's attempt.
+func (j *Job) TraceID() TraceID {
+	if j.trace == (TraceID{}) {
+		return TraceIDOf(j.Key, j.Attempt)
+	}
+	return j.trace
 }
 
 // EventCount is the number of distinct events counted, with those set aside.

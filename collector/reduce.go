@@ -81,6 +81,7 @@ func newFold(prev *Job, u Update, o ReduceOptions) *fold {
 		copied := *prev
 		f.job = &copied
 	}
+	f.job.trace = f.job.TraceID()
 	f.backlog = !f.job.Live
 	return f
 }
@@ -301,6 +302,7 @@ func (f *fold) restart(at Time) {
 	f.closeAttempt("restarted", at)
 	j := f.job
 	j.Attempt++
+	j.trace = TraceIDOf(j.Key, j.Attempt)
 	j.Restarts++
 	j.Trace = TraceState{}
 	j.Phase, j.PhaseSeq, j.Since = Pending, 1, f.orNow(at)
@@ -347,7 +349,7 @@ func (f *fold) exemplar(seconds float64, at Time, id SpanID) *Exemplar {
 	if id == (SpanID{}) {
 		return f.job.StepTimes.Exemplar
 	}
-	return &Exemplar{Value: seconds, At: f.orNow(at), TraceID: TraceIDOf(f.job.Key, f.job.Attempt), SpanID: id}
+	return &Exemplar{Value: seconds, At: f.orNow(at), TraceID: f.job.trace, SpanID: id}
 }
 
 // maxIntervals bounds the times between steps that the median is taken of.

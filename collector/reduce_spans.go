@@ -30,7 +30,7 @@ func windowEnd(step uint64) uint64 {
 	return 0
 }
 
-func (f *fold) trace() TraceID { return TraceIDOf(f.job.Key, f.job.Attempt) }
+func (f *fold) trace() TraceID { return f.job.trace }
 
 func (f *fold) root() SpanID { return spanIDOf(f.trace(), "root", "") }
 

@@ -129,12 +129,12 @@ func resourceRows() []jobRow {
 			"training.gpu.index")),
 		upDown(readingRow(MemoryUsage, Live, "training.job.memory.usage", "By", "Used main memory.")),
 		upDown(readingRow(StorageUsage, Live, "training.job.storage.usage", "By", "Used storage.")),
-		labelled(readingRow(Cost, Lasting, "training.job.cost", "", "Cost so far, by the provider."), "training.currency"),
-		labelled(readingRow(CostComponent, Lasting, "training.job.cost.component", "", "Cost so far of one component."),
+		labelled(readingRow(Cost, Lasting, "training.job.cost", "{currency}", "Cost so far, by the provider."), "training.currency"),
+		labelled(readingRow(CostComponent, Lasting, "training.job.cost.component", "{currency}", "Cost so far of one component."),
 			"training.currency", "training.cost.component"),
-		labelled(readingRow(CostEstimated, Lasting, "training.job.cost.estimated", "", "Cost at the end, as the provider estimates."),
+		labelled(readingRow(CostEstimated, Lasting, "training.job.cost.estimated", "{currency}", "Cost at the end, as the provider estimates."),
 			"training.currency"),
-		labelled(readingRow(Budget, Lasting, "training.job.budget", "", "What the job may cost, from configuration or labels."),
+		labelled(readingRow(Budget, Lasting, "training.job.budget", "{currency}", "What the job may cost, from configuration or labels."),
 			"training.currency"),
 	}
 	return append(rows,
@@ -150,5 +150,5 @@ func resourceRows() []jobRow {
 func readInfo(j *Job, to *Points) {
 	i := j.Info
 	to.Add(1, i.Name, i.Provider, i.Project, i.Group, i.Owner, i.Framework, i.BaseModel, i.Kind, i.GPUModel,
-		TraceIDOf(j.Key, j.Attempt).String(), i.URL)
+		j.TraceID().String(), i.URL)
 }

@@ -275,6 +275,9 @@ func (s *Store) replace(state State) {
 		src.totals, src.jobs, src.shown, src.suppressed = nil, [phaseCount]int64{}, 0, 0
 	}
 	s.mu.Unlock()
+	for _, j := range state.Jobs {
+		j.trace = j.TraceID() // before anyone else sees it
+	}
 	s.publish(&Batch{Jobs: state.Jobs, Groups: state.Groups, Totals: state.Totals})
 }
 

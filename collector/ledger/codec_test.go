@@ -38,6 +38,9 @@ func fill(r *rand.Rand, v reflect.Value, full bool) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
+			if !v.Type().Field(i).IsExported() {
+				continue // computed from the others
+			}
 			fill(r, v.Field(i), full)
 		}
 	case reflect.Pointer:
@@ -90,6 +93,9 @@ func equal(path string, a, b reflect.Value) error {
 	switch a.Kind() {
 	case reflect.Struct:
 		for i := range a.NumField() {
+			if !a.Type().Field(i).IsExported() {
+				continue
+			}
 			if err := equal(path+"."+a.Type().Field(i).Name, a.Field(i), b.Field(i)); err != nil {
 				return err
 			}
