@@ -1,0 +1,3 @@
+// Package kill holds the crash test: the real program is killed without warning again and again while jobs train, and every
+// count must come out exact.
+package kill
