@@ -22,6 +22,7 @@ type Group struct {
 	LastStep Time                `cbor:"9,keyasint,omitempty"`
 	Updated  Time                `cbor:"10,keyasint,omitempty"`
 	Hidden   bool                `cbor:"11,keyasint,omitempty"` // without jobs for so long that its series left
+	Info     Info                `cbor:"12,keyasint"`           // of its newest job, so that a later one of the same model is told apart
 }
 
 // Size is the number of jobs of the group that are tracked.
@@ -65,6 +66,7 @@ func (g *Group) advance(before, after *Job) {
 	if after.Result != result && after.Result != NoResult {
 		g.Ended[after.Result]++
 	}
+	g.Info = *after.Info
 	g.LastStep = max(g.LastStep, after.LastStep)
 	g.Updated = max(g.Updated, after.Updated)
 	g.Readings = newest(g.Readings, after.Readings)

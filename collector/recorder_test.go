@@ -295,6 +295,29 @@ func TestPublishingOneJobLeavesOtherBlocksAlone(t *testing.T) {
 	}
 }
 
+func TestSourcesThatAreNotConfiguredAreNotShown(t *testing.T) {
+	b := start(t, newFakeLedger(), RecorderOptions{})
+	for _, source := range []string{"old", "new"} {
+		b.apply(t, Update{Key: Key{source, "1"}, At: at(0), Info: Info{Group: "run"}, Fresh: true})
+	}
+	shown := func() (jobs, groups, sources int) {
+		s := b.store.Snapshot()
+		return s.Jobs.Len(), s.Groups.Len(), len(s.Sources)
+	}
+	b.store.Configured([]string{"new"})
+	if j, g, s := shown(); j != 1 || g != 1 || s != 1 {
+		t.Errorf("%d jobs, %d groups, %d sources are shown of one source", j, g, s)
+	}
+	b.apply(t, Update{Key: Key{"old", "1"}, At: at(10), Polled: true, Events: []Event{step(0)}})
+	if j, g, s := shown(); j != 1 || g != 1 || s != 1 {
+		t.Errorf("news of a hidden source shows it: %d jobs, %d groups, %d sources", j, g, s)
+	}
+	b.store.Configured([]string{"new", "old"})
+	if j, g, s := shown(); j != 2 || g != 2 || s != 2 || b.store.Job(Key{"old", "1"}).Steps != 1 {
+		t.Errorf("a source that is back shows %d jobs, %d groups, %d sources", j, g, s)
+	}
+}
+
 func TestLimitsAreCounted(t *testing.T) {
 	s := NewStore(Limits{JobsPerSource: 2})
 	var all Batch

@@ -69,6 +69,7 @@ type fold struct {
 	changed bool // there is something to commit
 	news    bool // there is something that happened to the job
 	backlog bool // untimed events happened at an unknown time before now
+	over    bool // the job had ended before this update
 	owned   bool // job.Readings is our copy
 }
 
@@ -80,6 +81,7 @@ func newFold(prev *Job, u Update, o ReduceOptions) *fold {
 	} else {
 		copied := *prev
 		f.job = &copied
+		f.over = prev.Phase.Ended()
 	}
 	f.job.trace = f.job.TraceID()
 	f.backlog = !f.job.Live
@@ -527,14 +529,18 @@ func (f *fold) phase() {
 	f.reported(f.u.Phase, f.u.Status, f.u.Message, at)
 }
 
-// reconcile compares a full count after the end with what was counted.
+// reconcile notes that an ended job was looked at once more, and compares a full count with what was counted. A service that
+// has forgotten the job, or cannot be counted, was looked at too.
 func (f *fold) reconcile() {
-	if !f.u.Counted {
+	if !f.over || !f.u.Polled || f.u.More || !f.job.Phase.Ended() {
 		return
 	}
 	j := f.job
 	j.Reconciled = min(j.Reconciled+1, 255)
 	f.changed = true
+	if !f.u.Counted {
+		return
+	}
 	listed, counted := uint64(max(0, f.u.Listed)), j.EventCount()+j.Late
 	switch {
 	case listed > counted:

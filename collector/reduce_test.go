@@ -410,6 +410,6 @@ func plain(j *Job) any {
 		h = *j.StepTimes
 		h.Exemplar = nil
 	}
-	c.Info, c.StepTimes = nil, nil
+	c.Info, c.StepTimes, c.Reconciled = nil, nil, 0
 	return []any{c, info, h}
 }

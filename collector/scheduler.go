@@ -28,6 +28,7 @@ type Scheduler struct {
 	queue  queue
 	items  map[Key]*item
 	demand float64 // polls per second of all items
+	listed bool    // the latest listing was recorded whole; owned by the one listing under way
 }
 
 const (
@@ -321,6 +322,10 @@ func (s *Scheduler) listOnce(ctx context.Context) error {
 		return ctx.Err()
 	}
 	s.health.Listed(start, now, l.Local, err)
+	if l.Unchanged && err == nil && s.listed {
+		return nil
+	}
+	s.listed = false
 	updates := s.listing(l, TimeOf(now), err != nil)
 	for len(updates) > 0 {
 		n := min(len(updates), maxBatch)
@@ -329,6 +334,7 @@ func (s *Scheduler) listOnce(ctx context.Context) error {
 		}
 		updates = updates[n:]
 	}
+	s.listed = err == nil && !l.Partial
 	return err
 }
 

@@ -110,6 +110,31 @@ func TestPollsFollowThePhase(t *testing.T) {
 	})
 }
 
+// TestAnEndedJobThatIsForgottenIsLeftAlone: a service that no longer knows an ended job, or cannot count it, is asked the same few
+// times, not without end.
+func TestAnEndedJobThatIsForgottenIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(time.Minute)
+		f := &fakeSource{ids: []string{"forgotten", "uncounted"}, answer: func(j *Job) (Update, error) {
+			switch {
+			case time.Now().Before(end):
+				return running(j)
+			case j.Phase.Ended() && j.Key.ID == "forgotten":
+				return Update{NotFound: true}, nil
+			}
+			return Update{HasPhase: true, Phase: Succeeded}, nil
+		}}
+		_, _, stop := schedule(t, f, newFakeLedger())
+		time.Sleep(2 * time.Hour)
+		for _, id := range f.ids {
+			if n := len(f.times(id)); n > 10 {
+				t.Errorf("job %s was asked %d times", id, n)
+			}
+		}
+		stop()
+	})
+}
+
 func TestAFailingJobDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeSource{cadence: Cadence{Workers: 2}, answer: func(j *Job) (Update, error) {

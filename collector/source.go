@@ -36,6 +36,8 @@ type Listing struct {
 	Jobs    []Update
 	Partial bool // absent jobs are not gone
 	Local   bool // no service was asked: the listing says nothing about the source's health
+	// Unchanged says that Jobs would be those of the listing before, which was neither partial nor an error; they are left out.
+	Unchanged bool
 }
 
 // Env is what a source gets besides its own configuration.

@@ -87,6 +87,7 @@ type sourceState struct {
 	jobs       [phaseCount]int64
 	shown      int
 	suppressed int64
+	hidden     bool          // not configured any more
 	added      []Key         // new jobs that the scheduler has not taken yet
 	wake       chan struct{} // has one element while there are any
 }
@@ -109,6 +110,9 @@ func (s *Store) Snapshot() *Snapshot {
 	t := s.published.Load()
 	snap := &Snapshot{Jobs: t.jobs, Groups: t.groups}
 	for name, src := range s.sources {
+		if src.hidden {
+			continue
+		}
 		v := &SourceView{Name: name, Totals: src.totals, Jobs: src.jobs, Suppressed: src.suppressed}
 		if src.health != nil {
 			v.Health = src.health.View()
@@ -119,11 +123,39 @@ func (s *Store) Snapshot() *Snapshot {
 	return snap
 }
 
-// SetHealth says whose health to show for a source; nil hides a source that is no longer configured.
+// SetHealth says whose health to show for a source.
 func (s *Store) SetHealth(source string, h *Health) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.source(source).health = h
+}
+
+// Configured names the sources that exist. Whatever the ledger still holds of others is kept and not shown: nobody asks
+// about their jobs, which would seem to run for ever.
+func (s *Store) Configured(names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, src := range s.sources {
+		if hidden := !slices.Contains(names, name); hidden != src.hidden {
+			src.hidden = hidden
+			s.replaceSource(name, src)
+		}
+	}
+	s.published.Store(&tables{jobs: s.table.publish(), groups: s.rollups.publish()})
+}
+
+// replaceSource shows or hides all that a source has.
+func (s *Store) replaceSource(name string, src *sourceState) {
+	for k, e := range s.jobs {
+		if k.Source == name {
+			s.place(src, e)
+		}
+	}
+	for k, e := range s.groups {
+		if k.Source == name {
+			s.placeGroup(src, e)
+		}
+	}
 }
 
 // Job is the current version of a job, nil if it is not tracked.
@@ -154,6 +186,19 @@ func (s *Store) Totals(source string) *Totals {
 		return src.totals
 	}
 	return nil
+}
+
+// GroupsOf returns the groups of a source, in no order.
+func (s *Store) GroupsOf(source string) []*Group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var groups []*Group
+	for k, e := range s.groups {
+		if k.Source == source {
+			groups = append(groups, e.group)
+		}
+	}
+	return groups
 }
 
 // JobsOf returns the tracked jobs of a source, in no order.
@@ -287,7 +332,7 @@ func (s *Store) place(src *sourceState, e *stored) {
 	if !e.job.Live && !e.job.Done() {
 		return
 	}
-	if e.job.Hidden {
+	if e.job.Hidden || src.hidden {
 		s.hide(src, e)
 		return
 	}
@@ -350,11 +395,16 @@ func (s *Store) putGroup(g *Group) {
 		s.groups[g.Key] = e
 	}
 	e.group = g
+	s.placeGroup(s.source(g.Key.Source), e)
+}
+
+func (s *Store) placeGroup(src *sourceState, e *storedGroup) {
+	g := e.group
 	switch {
-	case g.Hidden && e.shown:
+	case (g.Hidden || src.hidden) && e.shown:
 		s.rollups.remove(e.at)
 		e.shown = false
-	case !g.Shown, g.Hidden:
+	case !g.Shown, g.Hidden, src.hidden:
 	case !e.shown:
 		e.shown, e.at = true, s.rollups.add(g, false)
 	default:

@@ -101,6 +101,7 @@ func (b *bridge) open(ctx context.Context, s *settings) error {
 	if err := b.recorder.Load(ctx); err != nil {
 		return errors.Join(err, b.ledger.Close())
 	}
+	b.store.Configured(s.names())
 	b.record, b.upkeep = start(b.recorder.Run), start(b.ledger.Run)
 	b.settings = &settings{frozen: f}
 	b.publish(s.push.jobLabels)

@@ -58,11 +58,7 @@ func (b *bridge) apply(ctx context.Context, next *settings) error {
 	b.warnFrozen(next.frozen)
 	old, kept := b.sort(next, fresh)
 	err = stopAll(ctx, old)
-	for name := range old {
-		if fresh[name] == nil {
-			b.store.SetHealth(name, nil)
-		}
-	}
+	b.store.Configured(next.names())
 	for name, r := range fresh {
 		r.start(b)
 		kept[name] = r
@@ -75,6 +71,15 @@ func (b *bridge) apply(ctx context.Context, next *settings) error {
 		b.log.Warn("an old source did not stop cleanly", "err", err)
 	}
 	return nil
+}
+
+// names are those of the sources.
+func (s *settings) names() []string {
+	var names []string
+	for _, src := range s.sources {
+		names = append(names, src.Name)
+	}
+	return names
 }
 
 // build makes the sources that are new or changed.
