@@ -1,0 +1,154 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// poll asks about one job and records the answer.
+func (s *Scheduler) poll(ctx context.Context, k Key, asked Time) outcome {
+	out := outcome{key: k}
+	j := s.store.Job(k)
+	if j == nil {
+		return out
+	}
+	if _, wanted := s.interval(j); !wanted { // left the list since it was queued
+		return out
+	}
+	u, err := s.follow(ctx, j)
+	if err != nil {
+		out.failed = true
+		if ctx.Err() == nil {
+			s.log.warn(ClassOf(err), "polling a job failed", "job", k.ID, "err", err)
+		}
+		return out
+	}
+	u.Key, u.Polled, u.Asked = k, true, asked
+	if err := s.recorder.Apply(ctx, u); err != nil {
+		out.failed = true
+		if ctx.Err() == nil {
+			s.log.warn("record", "recording a poll failed; the events will be read again", "job", k.ID, "err", err)
+		}
+		return out
+	}
+	out.asked, out.more = u.At, u.More
+	return out
+}
+
+func (s *Scheduler) follow(ctx context.Context, j *Job) (Update, error) {
+	start := time.Now()
+	within, cancel := context.WithTimeout(ctx, pollWithin)
+	defer cancel()
+	u, err := s.follower.Follow(within, j)
+	now := time.Now()
+	if ctx.Err() == nil {
+		s.health.Polled(start, now, err)
+	}
+	u.At = TimeOf(now)
+	return u, err
+}
+
+func (s *Scheduler) list(ctx context.Context) {
+	err := s.listOnce(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.log.warn("list/"+ClassOf(err), "listing jobs failed", "err", err)
+	}
+}
+
+func (s *Scheduler) listOnce(ctx context.Context) error {
+	start := time.Now()
+	within, cancel := context.WithTimeout(ctx, listWithin)
+	defer cancel()
+	l, err := s.source.List(within)
+	now := time.Now()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.health.Listed(start, now, l.Local, err)
+	if l.Unchanged && err == nil && s.listed {
+		return nil
+	}
+	s.listed = false
+	updates := s.listing(l, TimeOf(now), err != nil)
+	for len(updates) > 0 {
+		n := min(len(updates), maxBatch)
+		if err := s.recorder.Apply(ctx, updates[:n]...); err != nil {
+			return errors.Join(err, fmt.Errorf("record the listing: %w", err))
+		}
+		updates = updates[n:]
+	}
+	s.listed = err == nil && !l.Partial
+	return err
+}
+
+// listing completes the updates of a listing, with those for jobs that it lacks.
+func (s *Scheduler) listing(l Listing, now Time, failed bool) []Update {
+	seen := make(map[Key]bool, len(l.Jobs))
+	for i := range l.Jobs {
+		u := &l.Jobs[i]
+		u.Key.Source, u.At, u.Origin = s.name, now, Listed
+		u.Polled = s.follower == nil
+		seen[u.Key] = true
+	}
+	if l.Partial || failed {
+		return l.Jobs
+	}
+	for _, j := range s.store.JobsOf(s.name) {
+		if j.Origin == Listed && !j.Done() && !seen[j.Key] {
+			l.Jobs = append(l.Jobs, Update{Key: j.Key, At: now, Absent: true})
+		}
+	}
+	return l.Jobs
+}
+
+// Once makes one round: a listing, and every job followed to the end of its backlog. It returns what went wrong, one error of
+// each class.
+func (s *Scheduler) Once(ctx context.Context) error {
+	errs := []error{s.listOnce(ctx)}
+	if s.follower == nil {
+		return errors.Join(errs...)
+	}
+	var mu sync.Mutex
+	classes := map[string]bool{}
+	jobs := make(chan Key)
+	var wg sync.WaitGroup
+	for range s.cadence.Workers {
+		wg.Go(func() {
+			for k := range jobs {
+				err := s.drainJob(ctx, k)
+				mu.Lock()
+				if err != nil && !classes[ClassOf(err)] {
+					classes[ClassOf(err)] = true
+					errs = append(errs, fmt.Errorf("job %s: %w", k.ID, err))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, j := range s.store.JobsOf(s.name) {
+		jobs <- j.Key
+	}
+	close(jobs)
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (s *Scheduler) drainJob(ctx context.Context, k Key) error {
+	for {
+		j := s.store.Job(k)
+		if j == nil {
+			return nil
+		}
+		u, err := s.follow(ctx, j)
+		if err != nil {
+			return err
+		}
+		u.Key, u.Polled = k, true
+		if err := s.recorder.Apply(ctx, u); err != nil || !u.More {
+			return err
+		}
+	}
+}
