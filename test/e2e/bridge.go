@@ -23,9 +23,9 @@ type Bridge struct {
 
 // A BridgeConfig says how a [Bridge] runs.
 type BridgeConfig struct {
-	Scenario string // of the fleet
-	OTLP     string // the otlp part of the configuration, in YAML flow style; empty is none
-	Extra    string // further top-level YAML
+	Scenario string   // of the fleet
+	OTLP     string   // the otlp part of the configuration, in YAML flow style; empty is none
+	Extra    string   // further top-level YAML
 	Args     []string // further arguments
 }
 
