@@ -24,7 +24,6 @@ type Scheduler struct {
 	queue  queue
 	items  map[Key]*item
 	demand float64 // polls per second of all items
-	listed bool    // the latest listing was recorded whole; owned by the one listing under way
 }
 
 const (

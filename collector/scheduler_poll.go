@@ -68,19 +68,19 @@ func (s *Scheduler) listOnce(ctx context.Context) error {
 		return ctx.Err()
 	}
 	s.health.Listed(start, now, l.Local, err)
-	if l.Unchanged && err == nil && s.listed {
-		return nil
+	if l.Unchanged {
+		return err
 	}
-	s.listed = false
-	updates := s.listing(l, TimeOf(now), err != nil)
-	for len(updates) > 0 {
+	for updates := s.listing(l, TimeOf(now), err != nil); len(updates) > 0; {
 		n := min(len(updates), maxBatch)
 		if err := s.recorder.Apply(ctx, updates[:n]...); err != nil {
-			return errors.Join(err, fmt.Errorf("record the listing: %w", err))
+			if r, ok := s.source.(Relister); ok {
+				r.Relist()
+			}
+			return fmt.Errorf("record the listing: %w", err)
 		}
 		updates = updates[n:]
 	}
-	s.listed = err == nil && !l.Partial
 	return err
 }
 

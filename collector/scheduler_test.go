@@ -110,6 +110,50 @@ func TestPollsFollowThePhase(t *testing.T) {
 	})
 }
 
+// relister lists in full once, and again after Relist.
+type relister struct {
+	fakeSource
+	known bool
+}
+
+func (r *relister) List(ctx context.Context) (Listing, error) {
+	l, err := r.fakeSource.List(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known {
+		return Listing{Local: true, Unchanged: true}, err
+	}
+	r.known = true
+	return l, err
+}
+
+func (r *relister) Relist() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known = false
+}
+
+// TestAListingThatWasNotRecordedComesAgain: an unchanged listing changes nothing, and jobs that could not be recorded are not lost.
+func TestAListingThatWasNotRecordedComesAgain(t *testing.T) {
+	l := newFakeLedger()
+	b := start(t, l, RecorderOptions{})
+	r := &relister{fakeSource: fakeSource{ids: []string{"a"}, asked: map[string][]time.Time{}, answer: running}}
+	s := NewScheduler("s", r, b.Recorder, b.store, NewHealth(time.Now()), slog.New(slog.DiscardHandler))
+	l.before = func(*Batch) error { return errors.New("disk full") }
+	if err := s.listOnce(t.Context()); err == nil {
+		t.Fatal("a listing that was not recorded was reported as done")
+	}
+	l.before = nil
+	for range 3 {
+		if err := s.listOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if j := b.store.Job(Key{"s", "a"}); j == nil || j.Gone {
+			t.Fatalf("the job is %+v", j)
+		}
+	}
+}
+
 // TestAnEndedJobThatIsForgottenIsLeftAlone: a service that no longer knows an ended job, or cannot count it, is asked the same few
 // times, not without end.
 func TestAnEndedJobThatIsForgottenIsLeftAlone(t *testing.T) {

@@ -22,6 +22,12 @@ type Follower interface {
 	Follow(ctx context.Context, job *Job) (Update, error)
 }
 
+// A Relister is a Source whose listings may be Unchanged. After Relist the next one is whole again: what it said before could
+// not be recorded.
+type Relister interface {
+	Relist()
+}
+
 // A Prober can test its access without reading jobs, for `trainbridge check --probe`.
 type Prober interface {
 	// Probe makes one harmless request and returns an error that says what to change.
@@ -36,7 +42,8 @@ type Listing struct {
 	Jobs    []Update
 	Partial bool // absent jobs are not gone
 	Local   bool // no service was asked: the listing says nothing about the source's health
-	// Unchanged says that Jobs would be those of the listing before, which was neither partial nor an error; they are left out.
+	// Unchanged says that Jobs would be those of the listing before, which was neither partial nor an error; they are left
+	// out. Only a [Relister] may say so.
 	Unchanged bool
 }
 

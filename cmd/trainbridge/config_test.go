@@ -75,7 +75,7 @@ func TestGoodConfig(t *testing.T) {
 		t.Errorf("frozen %+v", s.frozen)
 	}
 	c := s.sources[0].config.(*wandb.Config)
-	if c.Jobs[0].Group != "agent-001" || c.HTTP.HTTP.Authorization.CredentialsFile != filepath.Join(dir, "secrets", "wandb") {
+	if c.Jobs[0].Group != "agent-001" || c.Directory != dir || c.HTTP.HTTP.Authorization.CredentialsFile != "secrets/wandb" {
 		t.Errorf("first source %+v", c)
 	}
 	merged := s.sources[2].config.(*wandb.Config)

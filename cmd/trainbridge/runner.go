@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/trainbridge/trainbridge/collector"
@@ -36,11 +38,32 @@ func (b *bridge) newRunner(s *sourceSettings, before *runner) (*runner, error) {
 	}
 	r.source = src
 	r.proxy = s.kind.proxy(s.config, src, b.registerVia("proxy"), log)
+	if p, ok := r.proxy.(remembering); ok {
+		remind(p, b.store, s.Name)
+	}
 	r.probe = prom.New(prom.Options{
 		Snapshot:    func() *collector.Snapshot { return only(b.snapshot(), s.Name) },
 		MaxRequests: 2, Log: b.log,
 	})
 	return r, nil
+}
+
+// remembering is a pass-through that can be told what jobs were learned before, so that the next job of a trainer that is at
+// work belongs where the others do.
+type remembering interface{ Known(collector.Info) }
+
+// remind tells a pass-through who the groups and jobs of its source are, those with the latest news last.
+func remind(p remembering, store *collector.Store, source string) {
+	groups := store.GroupsOf(source)
+	slices.SortFunc(groups, func(a, b *collector.Group) int { return cmp.Compare(a.Updated, b.Updated) })
+	for _, g := range groups {
+		p.Known(g.Info)
+	}
+	jobs := store.JobsOf(source)
+	slices.SortFunc(jobs, func(a, b *collector.Job) int { return cmp.Compare(a.Updated, b.Updated) })
+	for _, j := range jobs {
+		p.Known(*j.Info)
+	}
 }
 
 // start begins to poll.

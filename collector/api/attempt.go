@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -80,7 +81,7 @@ func classOrNone(e *Error) string {
 
 // ask sends the request once. status is 0 without an answer.
 func (a *attempt) ask(ctx context.Context) (status int, failure *Error) {
-	c, r := a.client, &a.request
+	c := a.client
 	attemptCtx, cancel := context.WithTimeout(ctx, time.Duration(c.config.Timeout))
 	defer cancel()
 	start := time.Now()
@@ -107,7 +108,7 @@ func (a *attempt) ask(ctx context.Context) (status int, failure *Error) {
 	if resp.StatusCode/100 != 2 {
 		return resp.StatusCode, a.refusal(resp, start, now)
 	}
-	if e := a.read(ctx, resp, r.MaxItems); e != nil {
+	if e := a.read(ctx, resp); e != nil {
 		e.Status = resp.StatusCode
 		return resp.StatusCode, e
 	}
@@ -135,14 +136,23 @@ func (a *attempt) build(ctx context.Context) (*http.Request, error) {
 }
 
 // read decodes the body of a success.
-func (a *attempt) read(ctx context.Context, resp *http.Response, maxItems int) *Error {
+func (a *attempt) read(ctx context.Context, resp *http.Response) *Error {
 	if e := checkBody(resp); e != nil {
 		return e
 	}
+	body := io.Reader(resp.Body)
+	raw := rawTap{show: a.request.Raw}
+	if raw.show != nil {
+		raw.show(nil)
+		body = io.TeeReader(body, &raw)
+	}
 	d := a.client.decoders.Get().(*Decoder)
-	d.reset(resp.Body, a.client.config.limits(), maxItems)
+	d.reset(body, a.client.config.limits(), a.request.MaxItems)
 	err := d.document(a.decode)
 	broken := d.filter.broken()
+	if rest := a.client.config.MaxBodyBytes - raw.n; err != nil && broken == nil && raw.show != nil && rest > 0 {
+		_, _ = io.CopyN(io.Discard, body, rest) // what comes is shown; how it ends matters no more
+	}
 	if d.reusable() {
 		d.filter.src = nil
 		a.client.decoders.Put(d)
@@ -154,6 +164,19 @@ func (a *attempt) read(ctx context.Context, resp *http.Response, maxItems int) *
 		return transportError(ctx, broken, a.client.transport.setting)
 	}
 	return asError(err)
+}
+
+// rawTap shows what is read of an answer.
+type rawTap struct {
+	show func([]byte)
+	n    int64
+}
+
+// Write implements [io.Writer].
+func (t *rawTap) Write(b []byte) (int, error) {
+	t.n += int64(len(b))
+	t.show(b)
+	return len(b), nil
 }
 
 // checkBody refuses an answer that cannot be JSON.

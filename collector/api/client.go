@@ -31,6 +31,9 @@ type Request struct {
 	Body       []byte
 	Idempotent bool // the service may be asked twice; GET and HEAD always may
 	MaxItems   int  // elements of any one list in the answer: the page size asked for, and some; 0 is no bound beside Config's
+	// Raw is called with the answer as it is written, part by part, up to Config.MaxBodyBytes and a last part, also behind the
+	// place where it cannot be decoded. It begins anew with every attempt that is answered: then it is called with nil.
+	Raw func([]byte)
 }
 
 // A Client asks one service with one credential. It is safe for concurrent use, starts no goroutine of its own and must be

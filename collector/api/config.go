@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,8 +69,30 @@ func setDefault[T comparable](v *T, d T) {
 	}
 }
 
-// SetDirectory makes relative file names relative to dir, the folder of the configuration file.
-func (c *Config) SetDirectory(dir string) { c.HTTP.SetDirectory(dir) }
+// SetDirectory makes relative file names relative to dir, the folder of the configuration file. It changes c alone and
+// nothing that c shares with a copy of it, so that a source can complete a copy of its configuration as often as it likes.
+func (c *Config) SetDirectory(dir string) {
+	h := &c.HTTP
+	h.BasicAuth, h.Authorization, h.OAuth2 = copied(h.BasicAuth), copied(h.Authorization), copied(h.OAuth2)
+	if h.HTTPHeaders != nil {
+		own := make(map[string]config.Header, len(h.HTTPHeaders.Headers))
+		for name, header := range h.HTTPHeaders.Headers {
+			header.Files = slices.Clone(header.Files)
+			own[name] = header
+		}
+		h.HTTPHeaders = copied(h.HTTPHeaders)
+		h.HTTPHeaders.Headers = own
+	}
+	h.SetDirectory(dir)
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	own := *p
+	return &own
+}
 
 // Validate reports the first field that cannot be, by its name. Zero fields pass: they take their defaults.
 func (c *Config) Validate() error {

@@ -126,7 +126,7 @@ func (d *Decoder) fail(err error) error {
 	switch broken := d.filter.broken(); {
 	case broken != nil:
 		d.err = broken
-	case errors.As(d.filter.err, &limit):
+	case errors.As(err, &limit):
 		d.err = &Error{Class: classTooLarge, Detail: limit.Error()}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		d.err = &Error{Class: classDecode, Detail: fmt.Sprintf("the answer ends in the middle, after %d bytes", d.filter.total)}

@@ -44,8 +44,9 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// dial connects as the client does: quickly or not at all, and never to a forbidden address.
-func dial() config.DialContextFunc {
+// Dial is how the client connects: within seconds or not at all, and never to a forbidden address. It is for whatever else
+// of a source reaches out, such as a pass-through, and safe for concurrent use.
+func Dial() config.DialContextFunc {
 	d := &net.Dialer{
 		Timeout: dialTimeout, KeepAlive: 30 * time.Second,
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error { return checkAddress(address) },
@@ -53,10 +54,10 @@ func dial() config.DialContextFunc {
 	return d.DialContext
 }
 
-// dialToken is dial for the requests of an OAuth2 token. The library that makes them has no deadline and follows redirects:
+// dialToken is Dial for the requests of an OAuth2 token. The library that makes them has no deadline and follows redirects:
 // here a connection lives no longer than timeout, and goes to the hosts named in the configuration only.
 func dialToken(hosts []string, timeout time.Duration) config.DialContextFunc {
-	connect := dial()
+	connect := Dial()
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		allowed := false
 		for _, h := range hosts {

@@ -88,8 +88,7 @@ func (f *filter) Read(p []byte) (int, error) {
 		n, err := f.src.Read(p)
 		done, limit := f.take(p[:n])
 		if limit != nil {
-			f.err = limit
-			return 0, limit
+			err = limit
 		}
 		if f.err = err; err != nil && len(f.held) > 0 {
 			f.buf = append(f.buf, f.held...)
@@ -107,17 +106,24 @@ func (f *filter) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// take says how many of the bytes just read can be handed on as they are; what comes after them went to f.buf.
+// take says how many of the bytes just read can be handed on as they are; what comes after them went to f.buf. Beyond a limit
+// that is everything before the value that broke it, so that the reader knows what the document held up to there.
 func (f *filter) take(b []byte) (done int, err error) {
+	var tooLong error
 	if f.total += int64(len(b)); f.total > f.limits.Bytes {
-		return 0, &limitError{fmt.Sprintf("more than %d bytes (max_body_bytes)", f.limits.Bytes)}
+		b = b[:max(0, int64(len(b))-(f.total-f.limits.Bytes))]
+		tooLong = &limitError{fmt.Sprintf("more than %d bytes (max_body_bytes)", f.limits.Bytes)}
 	}
 	if len(f.held) == 0 {
-		if done, err = f.scan(b); err != nil || done == len(b) {
-			return done, err
-		}
+		done, err = f.scan(b)
 	}
-	return done, f.rewrite(b[done:])
+	if err == nil && done < len(b) {
+		err = f.rewrite(b[done:])
+	}
+	if err == nil {
+		err = tooLong
+	}
+	return done, err
 }
 
 // rewrite appends b to f.buf with bare words quoted. It begins at one, or inside of one that is held.
@@ -125,10 +131,10 @@ func (f *filter) rewrite(b []byte) error {
 	for len(b) > 0 {
 		b = f.word(b)
 		n, err := f.scan(b)
+		f.buf = append(f.buf, b[:n]...)
 		if err != nil {
 			return err
 		}
-		f.buf = append(f.buf, b[:n]...)
 		b = b[n:]
 	}
 	return nil
@@ -155,14 +161,14 @@ func (f *filter) word(b []byte) []byte {
 	return nil
 }
 
-// scan walks over b up to the first byte that may begin a bare word.
+// scan walks over b up to the first byte that may begin a bare word, or to what goes beyond a limit.
 func (f *filter) scan(b []byte) (int, error) {
 	i := 0
 	for i < len(b) {
 		if f.inString {
 			n, err := f.str(b[i:])
 			if err != nil {
-				return 0, err
+				return i, err
 			}
 			i += n
 			continue
@@ -181,7 +187,7 @@ func (f *filter) scan(b []byte) (int, error) {
 			i++
 		default:
 			if err := f.structure(c); err != nil {
-				return 0, err
+				return i, err
 			}
 			i++
 		}

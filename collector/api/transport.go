@@ -81,7 +81,7 @@ func connection(c Config, tc *tls.Config) *http.Transport {
 	t := &http.Transport{
 		Proxy:                  c.HTTP.Proxy(), // nil, and so no environment, unless configured
 		ProxyConnectHeader:     c.HTTP.GetProxyConnectHeader(),
-		DialContext:            dial(),
+		DialContext:            Dial(),
 		TLSClientConfig:        tc,
 		TLSHandshakeTimeout:    tlsTimeout,
 		ResponseHeaderTimeout:  headerTimeout,

@@ -92,7 +92,6 @@ func (c Config) withDefaults() Config {
 	c.PollIntervals.Running = cmp.Or(c.PollIntervals.Running, model.Duration(15*time.Second))
 	c.CreationGrace = cmp.Or(c.CreationGrace, model.Duration(10*time.Minute))
 	c.HTTP.SetDirectory(c.Directory)
-	c.HTTP.MaxDepth = cmp.Or(c.HTTP.MaxDepth, maxDepth)
 	c.HTTP.SetDefaults()
 	if !hasCredential(&c.HTTP) && os.Getenv(keyVariable) != "" {
 		c.HTTP.CredentialsEnv = keyVariable
@@ -108,10 +107,6 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
-
-// maxDepth is the deepest nesting that the client can allow. What is nested in an event's data is skipped at no cost, while an
-// answer beyond the limit cannot be read at all.
-const maxDepth = 63
 
 // hasCredential reports whether the operator chose how to authorize.
 func hasCredential(c *api.Config) bool {

@@ -1,6 +1,7 @@
 package wandb
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -14,14 +15,15 @@ type pageReader struct {
 	page    page
 	current item // the one being read
 	inside  bool
-	listed  bool // the answer had a list
+	listed  bool    // the answer had a list
+	sight   *finder // of the event that was asked for alone, nil otherwise
 }
 
 // errNoList is an answer that is JSON and no page of events.
 var errNoList = errors.New(`the answer has no list "data": is base_url the address of the training API?`)
 
 func (r *pageReader) read(d *api.Decoder) error {
-	*r = pageReader{stepKey: r.stepKey}
+	*r = pageReader{stepKey: r.stepKey, sight: r.sight}
 	err := d.Object(func(key string) error {
 		switch key {
 		case "data":
@@ -74,17 +76,47 @@ func (r *pageReader) readMore(d *api.Decoder) error {
 // connection that broke is tried again instead.
 //
 // The elements that were read to their end are used. An element that was asked for alone is what the failure is about: it is
-// set aside, if its id was seen, so that the list goes on behind it.
+// set aside under its id, so that the list goes on behind it.
 func (r *pageReader) salvage(err error, limit int) (*page, bool) {
 	if !isPoison(err) || len(r.page.items) > pageLimit {
 		return nil, false
 	}
 	p := r.page
 	p.more = moreYes
-	if limit == 1 && r.inside && r.current.id != "" {
-		p.items = append(p.items, item{id: r.current.id, event: collector.Event{Bad: true}, odd: []string{"event"}})
+	if e := r.aside(); limit == 1 && r.inside && e.id != "" {
+		p.items = append(p.items, e)
 	}
 	return &p, p.last() != ""
+}
+
+// aside is the element whose reading failed, without what it holds. That a job ended is taken nevertheless: nothing else will
+// ever say so.
+func (r *pageReader) aside() item {
+	e := item{id: r.current.id, event: collector.Event{Bad: true}, odd: []string{"event"}}
+	if r.sight == nil || len(r.page.items) > 0 {
+		return e
+	}
+	e.id = cmp.Or(e.id, r.sight.value("id"))
+	switch r.sight.value("type") {
+	case "training_ended":
+		e.event = collector.Event{Type: collector.EndedEvent}
+	case "training_failed":
+		e.event = collector.Event{Type: collector.EndedEvent, Failed: true}
+	}
+	return e
+}
+
+// alone makes the reader see the id and the type of an event that is asked for alone, wherever they stand in it and
+// whatever else it holds.
+func (r *pageReader) alone() { r.sight = &finder{keys: []string{"id", "type"}, list: "data"} }
+
+// see takes the next part of an answer as it is written; nil begins another.
+func (r *pageReader) see(b []byte) {
+	if b == nil {
+		r.sight.again()
+		return
+	}
+	r.sight.add(b)
 }
 
 // readItem reads one event into r.current.

@@ -19,8 +19,9 @@
 //
 // After a job has ended, every poll also counts all events that are listed, to hold against what was counted.
 //
-// A page never sticks: an element that cannot be read is set aside and counted, and the next page is asked for. What the source does
-// not understand (a type of event, a shape of data) is counted by name.
+// A page never sticks: an element that cannot be read, because it breaks a limit or is no JSON, is set aside and counted, and
+// the list goes on behind it; only that the job ended is taken from such an element. What the source does not understand (a type of event, a
+// shape of data) is counted by name.
 //
 // # Numbers
 //

@@ -133,7 +133,11 @@ func TestProbe(t *testing.T) {
 // TestPoison has an event that no answer with it can be read.
 func TestPoison(t *testing.T) {
 	for name, raw := range map[string]string{
-		"huge": `{"t":"` + strings.Repeat("x", 70<<10) + `"}`, "no JSON": `{"a":b}`,
+		"huge": `{"t":"` + strings.Repeat("x", 1<<20) + `"}`, "no JSON": `{"a":b}`,
+		"deep":        strings.Repeat(`{"a":`, 10_000) + `"}"` + strings.Repeat("}", 10_000),
+		"deep list":   strings.Repeat(`[`, 10_000) + strings.Repeat("]", 10_000),
+		"long key":    `{"` + strings.Repeat("x", 1<<20) + `":1}`,
+		"many values": `[` + strings.Repeat("0,", 30_000) + `0]`,
 	} {
 		b := newBench(t, nil)
 		id := b.server.AddJob(wandbtest.Job{})
@@ -155,11 +159,11 @@ func TestPoison(t *testing.T) {
 	}
 }
 
-// TestDeep has data nested as deep as the client allows: it is an event like others.
+// TestDeep has data nested almost as deep as the client allows: it is an event like others.
 func TestDeep(t *testing.T) {
 	b := newBench(t, nil)
 	id := b.server.AddJob(wandbtest.Job{})
-	b.server.Append(id, wandbtest.Event{Type: wandbtest.TypeStep, Raw: []byte(strings.Repeat(`{"a":`, 58) + "1" + strings.Repeat("}", 58))})
+	b.server.Append(id, wandbtest.Event{Type: wandbtest.TypeStep, Raw: []byte(strings.Repeat(`{"a":`, 29) + "1" + strings.Repeat("}", 29))})
 	if job := b.drain(known(id)); job.Steps != 1 || job.Bad != 0 {
 		t.Errorf("%d steps, %d set aside", job.Steps, job.Bad)
 	}

@@ -42,7 +42,12 @@ func (s *Source) fetchSome(ctx context.Context, jobID, after string, limit int) 
 	}
 	u.RawQuery = q.Encode()
 	r := &pageReader{stepKey: s.stepKey}
-	return r, s.client.JSON(ctx, api.Request{Operation: "events", URL: u, MaxItems: pageLimit + pageLimit/10}, r.read)
+	request := api.Request{Operation: "events", URL: u, MaxItems: pageLimit + pageLimit/10}
+	if limit == 1 {
+		r.alone()
+		request.Raw = r.see
+	}
+	return r, s.client.JSON(ctx, request, r.read)
 }
 
 // probeID is a job that nobody has, for a source that knows none.

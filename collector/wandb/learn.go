@@ -48,7 +48,7 @@ func (p *Proxy) learn(rec *recording, encoding string, answer []byte) {
 	id := fields["id"]
 	if rec.kind == modelPosted {
 		if id != "" && len(id) <= maxID {
-			p.models.put(id, fields)
+			p.models.put(id, modelInfo(id, fields))
 		}
 		return
 	}
@@ -57,7 +57,7 @@ func (p *Proxy) learn(rec *recording, encoding string, answer []byte) {
 		p.log.Warn("A trainer created a job, but the answer holds no id that can be used", "kind", rec.kind.String(), "reason", err)
 		return
 	}
-	modelID := cmp.Or(rec.model.value(), fields["model_id"])
+	modelID := cmp.Or(rec.model.value(modelKey), fields["model_id"])
 	reg := collector.Registration{
 		Key: collector.Key{Source: p.source, ID: id}, Info: p.models.info(modelID), Fresh: true,
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 	"github.com/trainbridge/trainbridge/collector"
-	"go.yaml.in/yaml/v3"
 )
 
 func ids(l collector.Listing) string {
@@ -32,6 +31,13 @@ func write(t *testing.T, path, text string) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func age(t *testing.T, path string, to time.Time) {
+	t.Helper()
+	if err := os.Chtimes(path, to, to); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -80,8 +86,8 @@ func TestJobFiles(t *testing.T) {
 	if strings.Join(unknown, " ") != "discovery.id discovery.label discovery.url" {
 		t.Errorf("unknown %q", unknown)
 	}
-	if l = listOf(t, s); l.Jobs[0].Unknown != nil {
-		t.Error("what was not understood is told again though nothing changed")
+	if l = listOf(t, s); !l.Unchanged || len(l.Jobs) != 0 {
+		t.Errorf("nothing changed, and yet the listing is %+v", l)
 	}
 	write(t, dir+"/jobs/one.json", `[{"targets":["a","b","d"],"la`) // half written
 	l, err := s.List(t.Context())
@@ -108,7 +114,7 @@ func TestSwappedLink(t *testing.T) {
 	past := time.Now().Add(-time.Hour)
 	for name, id := range map[string]string{"v1": "a", "v2": "b"} {
 		write(t, dir+"/"+name+"/jobs.json", `[{"targets":["`+id+`"]}]`)
-		os.Chtimes(dir+"/"+name+"/jobs.json", past, past)
+		age(t, dir+"/"+name+"/jobs.json", past)
 	}
 	link := func(to string) {
 		if err := os.Symlink(to, dir+"/new"); err != nil {
@@ -123,9 +129,9 @@ func TestSwappedLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSource(t, testConfig("http://127.0.0.1:1/v1", func(c *Config) { c.Directory, c.JobFiles = dir, []string{"jobs.json"} }), nil)
-	for _, want := range []string{"a", "a"} {
-		if l := listOf(t, s); ids(l) != want {
-			t.Errorf("jobs %q", ids(l))
+	for i, want := range []string{"a", ""} {
+		if l := listOf(t, s); ids(l) != want || l.Unchanged != (i == 1) {
+			t.Errorf("jobs %q, unchanged %v", ids(l), l.Unchanged)
 		}
 	}
 	link("v2")
@@ -142,7 +148,7 @@ func TestUnchangedFileIsNotRead(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/jobs.json", `[{"targets":["a"]}]`)
 	past := time.Now().Add(-time.Hour)
-	os.Chtimes(dir+"/jobs.json", past, past)
+	age(t, dir+"/jobs.json", past)
 	first, err := readTargets(dir+"/jobs.json", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -175,8 +181,12 @@ func TestJobURLs(t *testing.T) {
 	if header.Get("X-Prometheus-Refresh-Interval-Seconds") != "90" || header.Get("Authorization") != "Bearer another-key" {
 		t.Errorf("headers %v", header)
 	}
-	if l = listOf(t, s); asked != 1 || !l.Local || ids(l) != "a" {
-		t.Errorf("asked %d times, local %v, jobs %q", asked, l.Local, ids(l))
+	if l = listOf(t, s); asked != 1 || !l.Local || !l.Unchanged {
+		t.Errorf("asked %d times, listing %+v", asked, l)
+	}
+	s.urls[0].next = time.Time{} // the interval is over
+	if l = listOf(t, s); asked != 2 || l.Local || !l.Unchanged {
+		t.Errorf("asked %d times, listing %+v", asked, l)
 	}
 	for _, bad := range []string{`{"targets":[]}`, `[{"targets":["a"`, `[{"targets":"a"}]`, ``} {
 		answer = bad
@@ -193,114 +203,5 @@ func TestJobURLs(t *testing.T) {
 	s.urls[0].next = time.Time{} // the interval is over
 	if l = listOf(t, s); ids(l) != "" || l.Partial {
 		t.Errorf("jobs %q, partial %v", ids(l), l.Partial)
-	}
-}
-
-func TestConfigText(t *testing.T) {
-	const text = `
-base_url: https://forge.example/api/training/v1
-authorization: {credentials_file: key}
-rate_limit: 5
-jobs:
-  - {id: 7d0f6e0a-4b1e-4a57-9b1c-6a2f0f0c2f11, name: voice-agent, group: agent-001, owner: speech, project: p, base_model: b, kind: rl, url: "https://x.example"}
-job_files: [jobs/*.json]
-job_urls: [{url: "https://sd.example/jobs", refresh_interval: 1m, basic_auth: {username: u, password: p}}]
-discovery_interval: 7s
-poll_intervals: {queued: 30s, running: 5s}
-creation_grace: 3m
-read_job: true
-step_duration_key: step_seconds
-proxy: {enabled: true}
-`
-	var c Config
-	d := yaml.NewDecoder(strings.NewReader(text))
-	d.KnownFields(true)
-	if err := d.Decode(&c); err != nil {
-		t.Fatal(err)
-	}
-	c.Directory = t.TempDir()
-	if err := c.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	s := newSource(t, c, nil)
-	if got := s.at("preview", "training-jobs", "a%b c").String(); got != "https://forge.example/api/training/v1/preview/training-jobs/a%25b%20c" {
-		t.Errorf("address %s", got)
-	}
-	want := collector.DefaultCadence()
-	got := s.Cadence()
-	if got.List != 7*time.Second || got.Queued != 30*time.Second || got.Running != 5*time.Second || got.Rate != 5 || len(got.Reconcile) != len(want.Reconcile) {
-		t.Errorf("cadence %+v", got)
-	}
-	if err := yaml.Unmarshal([]byte("jobs: [{id: a, nmae: b}]"), &c); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestConfigMistakes(t *testing.T) {
-	t.Setenv(keyVariable, "")
-	long := strings.Repeat("x", 300)
-	for text, want := range map[string]string{
-		`base_url: "ftp://x"`:                                    "base_url: ",
-		`base_url: "https://"`:                                   "base_url: ",
-		`base_url: "https://x/v1?key=1"`:                         "base_url: must not have a query or fragment",
-		`base_url: "https://user:secret@x/v1"`:                   "base_url: ",
-		`base_url: "http://training.example/v1"`:                 "base_url: ",
-		`jobs: [{id: a}, {id: b}, {name: x}]`:                    "jobs[2].id: required",
-		`jobs: [{id: ..}]`:                                       "jobs[0].id: ",
-		`jobs: [{id: "a/b"}]`:                                    "jobs[0].id: ",
-		`jobs: [{id: "a%2fb"}]`:                                  "jobs[0].id: ",
-		`jobs: [{id: "a\x00b"}]`:                                 "jobs[0].id: ",
-		`jobs: [{id: ` + long + `}]`:                             "jobs[0].id: longer than 256 bytes",
-		`jobs: [{id: a, url: "javascript:alert(1)"}]`:            "jobs[0].url: ",
-		`job_files: ["jobs/[.json"]`:                             "job_files[0]: ",
-		`job_files: [""]`:                                        "job_files[0]: ",
-		`job_urls: [{}]`:                                         "job_urls[0].url: required",
-		`job_urls: [{url: "https://x", refresh_interval: 1ms}]`:  "job_urls[0].refresh_interval: ",
-		`job_urls: [{url: "https://x", follow_redirects: true}]`: "job_urls[0].",
-		`discovery_interval: 1ms`:                                "discovery_interval: ",
-		`poll_intervals: {running: 1ms}`:                         "poll_intervals.running: ",
-		`rate_limit: -1`:                                         "rate_limit: ",
-	} {
-		var c Config
-		if err := yaml.Unmarshal([]byte(text), &c); err != nil {
-			t.Errorf("%s: %v", text, err)
-			continue
-		}
-		_, err := New(c, collector.Env{Name: "test"})
-		if err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%s: error %v, want %q", text, err, want)
-		}
-		if err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: the error shows a password", text)
-		}
-	}
-}
-
-func TestKeyFromEnvironment(t *testing.T) {
-	t.Setenv(keyVariable, "key-of-the-environment")
-	var got []string
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got = append(got, r.URL.Path+" "+r.Header.Get("Authorization"))
-		w.Header().Set("Content-Type", "application/json")
-		if r.URL.Path == "/sd" {
-			io.WriteString(w, `[]`)
-			return
-		}
-		io.WriteString(w, `{"data":[],"has_more":false}`)
-	}))
-	defer web.Close()
-	s := newSource(t, Config{BaseURL: web.URL, JobURLs: []JobURL{{URL: web.URL + "/sd"}}}, nil)
-	if err := s.Probe(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	listOf(t, s)
-	want := "/preview/training-jobs/" + probeID + "/events Bearer key-of-the-environment, /sd "
-	if strings.Join(got, ", ") != want {
-		t.Errorf("asked %q, want %q", got, want)
-	}
-	got = nil
-	s = newSource(t, testConfig(web.URL, nil), nil)
-	if err := s.Probe(t.Context()); err != nil || !strings.HasSuffix(got[0], "Bearer "+testKey) {
-		t.Errorf("asked %q, %v", got, err)
 	}
 }

@@ -23,8 +23,30 @@ type knownModel struct {
 	info collector.Info
 }
 
-func (m *models) put(id string, fields map[string]string) {
-	info := modelInfo(id, fields)
+// seed takes over what a job of a model is known by.
+func (m *models) seed(job collector.Info) {
+	if job.Model == "" || job.Group == "" {
+		return
+	}
+	if job.Group == job.Model {
+		if m.has(job.Model) {
+			return
+		}
+		job.Name = ""
+	}
+	m.put(job.Model, collector.Info{
+		Provider: provider, Name: job.Name, Group: job.Group, Project: job.Project, Owner: job.Owner, BaseModel: job.BaseModel, URL: job.URL,
+		Model: job.Model,
+	})
+}
+
+func (m *models) has(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.byID[id] != nil
+}
+
+func (m *models) put(id string, info collector.Info) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e, ok := m.byID[id]; ok {
@@ -49,7 +71,7 @@ func (m *models) info(id string) collector.Info {
 	defer m.mu.Unlock()
 	e, ok := m.byID[id]
 	if !ok {
-		return collector.Info{Provider: provider, Group: clip(id, maxText)}
+		return collector.Info{Provider: provider, Group: id, Model: id}
 	}
 	m.order.MoveToFront(e)
 	return e.Value.(*knownModel).info
@@ -63,7 +85,7 @@ func modelInfo(id string, f map[string]string) collector.Info {
 	}
 	info := collector.Info{
 		Provider: provider, Name: name, Group: name, Project: clip(f["project"], maxText), Owner: clip(f["entity"], maxText),
-		BaseModel: clip(f["base_model"], maxText),
+		BaseModel: clip(f["base_model"], maxText), Model: id,
 	}
 	if f["entity"] != "" && f["project"] != "" && f["run_id"] != "" {
 		info.URL = "https://wandb.ai/" + escape(f["entity"]) + "/" + escape(f["project"]) + "/runs/" + escape(f["run_id"])

@@ -61,6 +61,11 @@ func (s *Source) Proxy(register Register, log *slog.Logger) *Proxy {
 	return p
 }
 
+// Known tells the proxy who a model is, from a job of it that was learned before the bridge was started or configured anew: the
+// next job of the model belongs to the same group. Of several Infos of one model the last counts, but one whose group is only
+// the model's id never takes the place of one with a name. An Info without a model is ignored.
+func (p *Proxy) Known(i collector.Info) { p.models.seed(i) }
+
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if hasDots(r.URL.Path) {
@@ -72,7 +77,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.reverse.ServeHTTP(w, r)
 		return
 	}
-	rec := &recording{kind: kind}
+	rec := &recording{kind: kind, model: finder{keys: []string{modelKey}}}
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), recordingKey{}, rec)))
 }
 

@@ -17,7 +17,7 @@ var (
 func (r *reader) next(ctx context.Context, after string) (*page, error) {
 	pg, err := r.fetch(ctx, after)
 	if after != "" && isRefused(err) {
-		return nil, fmt.Errorf("%w (%v)", errRefused, err)
+		return nil, fmt.Errorf("%w (%s)", errRefused, err.Error()) // not wrapped: a 404 would look like that of the job
 	}
 	return pg, err
 }

@@ -29,9 +29,10 @@ type Source struct {
 	probeID string
 
 	static  []target
-	listing sync.Mutex // guards files and urls
+	listing sync.Mutex // guards the three below
 	files   files
 	urls    []*jobList
+	listed  [][]target // what the last complete listing was made of; nil if it was not complete
 
 	walks walks
 }
@@ -141,5 +142,5 @@ func passThrough(c config.HTTPClientConfig) (http.RoundTripper, error) {
 			InsecureSkipVerify: c.TLSConfig.InsecureSkipVerify, MinVersion: c.TLSConfig.MinVersion, MaxVersion: c.TLSConfig.MaxVersion,
 		},
 		ProxyConfig: c.ProxyConfig, EnableHTTP2: c.EnableHTTP2,
-	}, "trainbridge-proxy")
+	}, "trainbridge-proxy", config.WithDialContextFunc(api.Dial()))
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -48,6 +49,9 @@ func (l *jobList) refresh(ctx context.Context, now time.Time) (asked bool, unkno
 	if err != nil {
 		l.answered = false
 		return true, nil, fmt.Errorf("job URL %s: %w", l.url.Redacted(), err)
+	}
+	if slices.Equal(l.content.list, content.list) {
+		content.list = l.content.list // an answer like the one before changes nothing
 	}
 	l.answered, l.content = true, content
 	if told := fmt.Sprint(content.unknown, content.problem); told != l.told {
