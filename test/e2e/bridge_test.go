@@ -312,7 +312,7 @@ func TestTheDemoShowsWhatItSays(t *testing.T) {
 	} {
 		p.Eventually(t, 90*time.Second, query, Any)
 	}
-	answer, err := http.Get("http://" + target + "/metrics") //nolint:noctx // the test's own deadline is enough
+	answer, err := http.Get("http://" + target + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
