@@ -28,6 +28,7 @@ type Recorder struct {
 	stopped chan struct{}
 	retired map[Key]bool     // listed jobs known to have a tombstone; owned by Run
 	idle    map[string]Tally // duplicates read by polls that changed nothing, by source; owned by Run
+	refused bool             // the newest commit failed
 	stale   bool             // the store may be behind the ledger: load again before anything else
 }
 
@@ -196,11 +197,24 @@ func (r *Recorder) commit(ctx context.Context, d *draft) error {
 	defer cancel()
 	if err := r.ledger.Commit(ctx, b); err != nil {
 		r.stale = errors.Is(err, ErrUnknownOutcome)
+		r.trouble(err)
 		return fmt.Errorf("commit %d jobs to the ledger: %w", len(b.Jobs), err)
 	}
+	r.trouble(nil)
 	d.keepIdle()
 	r.store.publish(b)
 	return nil
+}
+
+// trouble logs when the ledger stops taking commits, and when it takes them again.
+func (r *Recorder) trouble(err error) {
+	switch {
+	case err != nil && !r.refused:
+		r.o.Log.Error("the state cannot be written: nothing new is counted or shown until it can", "err", err)
+	case err == nil && r.refused:
+		r.o.Log.Info("the state can be written again")
+	}
+	r.refused = err != nil
 }
 
 // refresh loads the ledger again after a commit of unknown outcome.

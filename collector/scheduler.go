@@ -23,14 +23,16 @@ type Scheduler struct {
 
 	queue  queue
 	items  map[Key]*item
-	demand float64 // polls per second of all items
+	demand float64   // polls per second of all items
+	probed time.Time // when a source without jobs was last asked; owned by the listing under way
 }
 
 const (
 	pollWithin   = 45 * time.Second
 	listWithin   = 5 * time.Minute
 	maxRetry     = 5 * time.Minute
-	lostInterval = 10 * time.Minute // of a job that polls do not find
+	lostInterval = 10 * time.Minute // the longest wait for a job that polls do not find
+	probeEvery   = time.Minute      // of a source without jobs
 	// fullAt is the share of the budget at which intervals are stretched.
 	fullAt = 0.8
 )

@@ -63,7 +63,7 @@ func (s *Scheduler) stretch(every time.Duration) time.Duration {
 func (s *Scheduler) interval(j *Job) (time.Duration, bool) {
 	switch {
 	case j.Gone && j.Missing >= goneAfter:
-		return lostInterval, !j.Hidden
+		return s.lost(j), !j.Hidden
 	case j.Gone: // off the list: asked again when it is listed again
 		return 0, false
 	case j.Phase.Ended():
@@ -77,4 +77,11 @@ func (s *Scheduler) interval(j *Job) (time.Duration, bool) {
 		return s.cadence.Paused, true
 	}
 	return s.cadence.Queued, true
+}
+
+// lost is how long to wait for a job that polls do not find: half as long as it has been away, so that a router's bad minute
+// costs a minute, and a job that is really gone costs little.
+func (s *Scheduler) lost(j *Job) time.Duration {
+	away := time.Since(j.Since.Std())
+	return min(max(away/2, s.cadence.Running), lostInterval)
 }

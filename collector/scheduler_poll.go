@@ -35,7 +35,22 @@ func (s *Scheduler) poll(ctx context.Context, k Key, asked Time) outcome {
 		return out
 	}
 	out.asked, out.more = u.At, u.More
+	s.tell(j, s.store.Job(k))
 	return out
+}
+
+// tell logs what an operator should not have to find out from a graph.
+func (s *Scheduler) tell(before, after *Job) {
+	switch {
+	case after == nil:
+	case after.Gone && !before.Gone:
+		s.log.warn("gone", "the service no longer knows a job: its phase is unknown until it is found again", "job", after.Key.ID)
+	case before.Gone && !after.Gone:
+		s.log.warn("back", "a job was found again", "job", after.Key.ID)
+	case after.Phase == Failed && before.Phase != Failed:
+		s.log.warn("failed/"+after.ErrorType, "a job failed", "job", after.Key.ID, "name", after.Info.Name, "group", after.Info.Group,
+			"owner", after.Info.Owner, "error_type", after.ErrorType, "message", after.Message)
+	}
 }
 
 func (s *Scheduler) follow(ctx context.Context, j *Job) (Update, error) {
@@ -55,6 +70,28 @@ func (s *Scheduler) list(ctx context.Context) {
 	err := s.listOnce(ctx)
 	if err != nil && ctx.Err() == nil {
 		s.log.warn("list/"+ClassOf(err), "listing jobs failed", "err", err)
+	}
+	s.probeIdle(ctx)
+}
+
+// probeIdle asks a service that has no jobs to ask about, so that a source that would not work is down before its first job
+// comes, and not only after.
+func (s *Scheduler) probeIdle(ctx context.Context) {
+	p, ok := s.source.(Prober)
+	start := time.Now()
+	if !ok || s.store.tracked(s.name) > 0 || start.Sub(s.probed) < probeEvery {
+		return
+	}
+	s.probed = start
+	within, cancel := context.WithTimeout(ctx, pollWithin)
+	defer cancel()
+	err := p.Probe(within)
+	if ctx.Err() != nil {
+		return
+	}
+	s.health.Polled(start, time.Now(), err)
+	if err != nil {
+		s.log.warn("probe/"+ClassOf(err), "the source has no jobs, and would not work if it had", "err", err)
 	}
 }
 
@@ -122,7 +159,7 @@ func (s *Scheduler) Once(ctx context.Context) error {
 				mu.Lock()
 				if err != nil && !classes[ClassOf(err)] {
 					classes[ClassOf(err)] = true
-					errs = append(errs, fmt.Errorf("job %s: %w", k.ID, err))
+					errs = append(errs, err)
 				}
 				mu.Unlock()
 			}

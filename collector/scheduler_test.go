@@ -110,6 +110,70 @@ func TestPollsFollowThePhase(t *testing.T) {
 	})
 }
 
+// TestALostJobIsFoundAgainSoon: a few minutes of answers that know nobody must not blind the bridge for longer than that.
+func TestALostJobIsFoundAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost, found := time.Now().Add(5*time.Minute), time.Now().Add(7*time.Minute)
+		f := &fakeSource{ids: []string{"a"}, answer: func(j *Job) (Update, error) {
+			if now := time.Now(); now.After(lost) && now.Before(found) {
+				return Update{NotFound: true}, nil
+			}
+			return running(j)
+		}}
+		b, _, stop := schedule(t, f, newFakeLedger())
+		time.Sleep(6*time.Minute + 30*time.Second)
+		if j := b.store.Job(Key{"s", "a"}); !j.Gone {
+			t.Errorf("after three polls that did not find it: %+v", j)
+		}
+		time.Sleep(90 * time.Second)
+		if j := b.store.Job(Key{"s", "a"}); j.Gone || j.Phase != Running {
+			t.Errorf("a minute after it was back: %+v", j)
+		}
+		stop()
+	})
+}
+
+// prober is a source that can be asked without a job.
+type prober struct {
+	fakeSource
+	probes int
+}
+
+func (p *prober) Probe(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.probes++
+	return errors.New("wrong key")
+}
+
+// TestASourceWithoutJobsIsDownBeforeItsFirst: up says whether the source would work, and not only once a job came.
+func TestASourceWithoutJobsIsDownBeforeItsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &prober{fakeSource: fakeSource{answer: running, asked: map[string][]time.Time{}}}
+		b := start(t, newFakeLedger(), RecorderOptions{})
+		h := NewHealth(time.Now())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() {
+			done <- NewScheduler("s", p, b.Recorder, b.store, h, slog.New(slog.DiscardHandler)).Run(ctx)
+		}()
+		time.Sleep(10 * time.Minute)
+		if v := h.View(); !v.Known || v.Up || p.probes < 9 || p.probes > 11 {
+			t.Errorf("%d probes, health %+v", p.probes, v)
+		}
+		p.set("a")
+		time.Sleep(2 * time.Minute)
+		if v := h.View(); !v.Up {
+			t.Errorf("with a job that answers: %+v", v)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		b.stop()
+	})
+}
+
 // relister lists in full once, and again after Relist.
 type relister struct {
 	fakeSource

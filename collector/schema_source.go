@@ -25,9 +25,9 @@ func healthRows() []sourceRow {
 	return []sourceRow{
 		gaugeOf("training.source.up", "", "1 if the source answers: its latest poll, or one of the latest few, succeeded.",
 			func(s *SourceView) (float64, bool) { return flag(s.Health.Up), s.Health.Known }),
-		gaugeOf("training.source.last_poll_timestamp", "s", "When the source was last asked anything.",
+		gaugeOf("training.source.last_poll_timestamp", "s", "When the source was last polled; polls that rest after a refusal count too.",
 			func(s *SourceView) (float64, bool) { return s.Health.LastPoll.Seconds(), s.Health.LastPoll.Known() }),
-		gaugeOf("training.source.last_success_timestamp", "s", "When a poll last succeeded.",
+		gaugeOf("training.source.last_success_timestamp", "s", "When a poll last brought an answer.",
 			func(s *SourceView) (float64, bool) {
 				return s.Health.LastSuccess.Seconds(), s.Health.LastSuccess.Known()
 			}),
@@ -52,7 +52,7 @@ func healthRows() []sourceRow {
 			}),
 		gaugeOf("training.source.event_lag", "s", "How late the most overdue poll is.",
 			func(s *SourceView) (float64, bool) { return s.Health.Lag.Seconds(), s.Health.Known }),
-		gaugeOf("training.source.clock_skew", "s", "The service's clock minus the bridge's.",
+		gaugeOf("training.source.clock_skew", "s", "The service's clock minus the bridge's, known to a second.",
 			func(s *SourceView) (float64, bool) {
 				if s.Health.Skew == nil {
 					return 0, false

@@ -33,6 +33,16 @@ func (s *Store) publish(b *Batch) {
 	s.published.Store(&tables{jobs: s.table.publish(), groups: s.rollups.publish()})
 }
 
+// tracked is how many jobs of a source there are.
+func (s *Store) tracked(source string) (n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, jobs := range s.source(source).jobs {
+		n += jobs
+	}
+	return n
+}
+
 func (s *Store) source(name string) *sourceState {
 	src := s.sources[name]
 	if src == nil {

@@ -216,6 +216,18 @@ func (b *bridge) snapshot() *collector.Snapshot {
 	return b.store.Snapshot()
 }
 
+// warnings are what a person who looks at the page should know.
+func (b *bridge) warnings() []string {
+	var out []string
+	if b.self.badReload.Load() {
+		out = append(out, "The configuration file could not be reloaded: the one before it is in force. The log says why.")
+	}
+	if ok, err := b.ledger.Writable(); !ok {
+		out = append(out, "The state cannot be written, so nothing new is counted or shown: "+err.Error())
+	}
+	return out
+}
+
 func (b *bridge) ready() bool { return b.routes.Load() != nil && !b.stopping.Load() }
 
 // publish makes the configuration in force that of new requests.

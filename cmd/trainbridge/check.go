@@ -32,6 +32,11 @@ func (p *program) checkCommand(c *kingpin.CmdClause) command {
 		}
 		defer closeAll(sources) //nolint:errcheck // the process ends
 		fmt.Fprintf(p.stdout, "%s: ok, %s\n", *file, describe(s))
+		for _, source := range s.sources {
+			for _, line := range sources[source.Name].advice() {
+				fmt.Fprintf(p.stdout, "%s: warning: %s\n", source.Name, line)
+			}
+		}
 		if !*probe {
 			return nil
 		}
@@ -79,7 +84,7 @@ func (p *program) probe(ctx context.Context, s *settings, sources map[string]*ru
 			fmt.Fprintf(p.stdout, "%s: %v\n", r.Name, err)
 			continue
 		}
-		fmt.Fprintf(p.stdout, "%s: answers, and takes the credentials\n", r.Name)
+		fmt.Fprintf(p.stdout, "%s: answers, and does not refuse the credentials\n", r.Name)
 	}
 	if failed {
 		return errSaid

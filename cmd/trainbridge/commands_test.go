@@ -36,7 +36,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%d %s %s", code, out, errs)
 	}
 	code, out, errs := runCommand(t, "check", "--config.file="+w.file, "--probe")
-	if code != 0 || !strings.Contains(out, "rl-team: answers, and takes the credentials") {
+	if code != 0 || !strings.Contains(out, "rl-team: answers, and does not refuse the credentials") {
 		t.Errorf("%d %s %s", code, out, errs)
 	}
 	w.write("key", "wrong")

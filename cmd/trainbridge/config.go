@@ -29,6 +29,9 @@ const maxConfigBytes = 16 << 20
 func loadConfig(file string, getenv func(string) string) (*settings, error) {
 	data, err := readFile(file)
 	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("read the configuration: %w; name one with --config.file, or try: trainbridge demo", err)
+		}
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	return parseConfig(file, data, getenv)

@@ -66,9 +66,20 @@ func remind(p remembering, store *collector.Store, source string) {
 	}
 }
 
+// advice is what will keep the source from being of use, in the words of its kind.
+func (r *runner) advice() []string {
+	if a, ok := r.source.(interface{ Advice() []string }); ok {
+		return a.Advice()
+	}
+	return nil
+}
+
 // start begins to poll.
 func (r *runner) start(b *bridge) {
 	b.store.SetHealth(r.Name, r.health)
+	for _, line := range r.advice() {
+		b.log.Warn("a source may not work as configured", "source", r.Name, "why", line)
+	}
 	s := collector.NewScheduler(r.Name, r.source, b.recorder, b.store, r.health, b.log)
 	r.polls = start(s.Run)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -12,6 +13,7 @@ import (
 
 // self is the bridge's own metrics.
 type self struct {
+	badReload   atomic.Bool // the newest reload was refused
 	registry    *prometheus.Registry
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
@@ -47,6 +49,7 @@ func newSelf() *self {
 
 // reloaded records the outcome of reading the configuration.
 func (s *self) reloaded(ok bool) {
+	s.badReload.Store(!ok)
 	if !ok {
 		s.reloadOK.Set(0)
 		return

@@ -124,7 +124,7 @@ func (b *bridge) handler() http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/{$}", web.Page(web.PageOptions{
-		Version: version.Version, Snapshot: b.snapshot, Kinds: b.kinds, Durable: b.self.state.isDurable, Proxies: b.proxies, Log: b.log,
+		Version: version.Version, Snapshot: b.snapshot, Kinds: b.kinds, Durable: b.self.state.isDurable, Proxies: b.proxies, Warnings: b.warnings, Log: b.log,
 	}))
 	mux.Handle("/-/healthy", web.Healthy())
 	mux.Handle("/-/ready", web.Ready(b.ready))

@@ -98,7 +98,7 @@ func (a *attempt) ask(ctx context.Context) (status int, failure *Error) {
 	defer resp.Body.Close() // of a body only read from: nothing is lost
 	now := time.Now()
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		c.observer.Skew(date.Sub(start.Add(now.Sub(start) / 2)))
+		c.observer.Skew(date.Add(time.Second / 2).Sub(start.Add(now.Sub(start) / 2))) // the header cuts off the fraction
 	}
 	if limit, remaining, ok := serverBudget(resp.Header); ok {
 		c.observer.Budget(limit, remaining)

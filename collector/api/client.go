@@ -75,7 +75,6 @@ func newClient(name string, c Config, t *transport, observer Observer, log *slog
 	if observer == nil {
 		observer = deaf{}
 	}
-	log = log.With("source", name)
 	client := &Client{
 		name: name, config: c, observer: observer, log: log, transport: t, agent: UserAgent(),
 		gate: newGate(c, t.fingerprint, log),
@@ -83,7 +82,7 @@ func newClient(name string, c Config, t *transport, observer Observer, log *slog
 	client.decoders.New = func() any { return new(Decoder) }
 	client.breaker.notified = func(open bool, class string, rest time.Duration) {
 		if open {
-			log.Warn("service fails, requests rest", "class", class, "rest", rest)
+			log.Warn("service fails, requests rest", "class", class, "rest", rest.Round(time.Millisecond))
 		} else {
 			log.Info("service answers again")
 		}

@@ -130,10 +130,15 @@ func (c *Config) Validate() error {
 	if err := d.checkDurations(); err != nil {
 		return err
 	}
+	seen := map[string]int{}
 	for i, j := range c.Jobs {
 		if err := j.check(); err != nil {
 			return fmt.Errorf("jobs[%d].%w", i, err)
 		}
+		if first, twice := seen[j.ID]; twice {
+			return fmt.Errorf("jobs[%d].id: %q stands at jobs[%d] already", i, j.ID, first)
+		}
+		seen[j.ID] = i
 	}
 	for i, pattern := range c.JobFiles {
 		if _, err := filepath.Match(pattern, ""); err != nil || pattern == "" {

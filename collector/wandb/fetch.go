@@ -3,6 +3,7 @@ package wandb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -60,13 +61,32 @@ func (s *Source) Probe(ctx context.Context) error {
 	u.RawQuery = "limit=1"
 	err := s.client.JSON(ctx, api.Request{Operation: "probe", URL: u}, (&pageReader{}).read)
 	var e *api.Error
-	if errors.As(err, &e) && (e.Status == 404 || e.Status == 422) && fromService(e) {
+	switch {
+	case err == nil:
 		return nil
-	}
-	if err != nil {
+	case !errors.As(err, &e) || e.Status != 404 && e.Status != 422 || !fromService(e):
 		return s.explain("", err)
+	case e.Status == 404 && e.Detail == unrouted:
+		return s.probePrefix(ctx)
 	}
 	return nil
+}
+
+// unrouted is what the service's framework says of a path that it does not have; a route may say the same of a job.
+const unrouted = "Not Found"
+
+// probePrefix tells a path that the service does not have from a job that it does not have, by its health route, which needs
+// no credential.
+func (s *Source) probePrefix(ctx context.Context) error {
+	err := s.client.JSON(ctx, api.Request{Operation: "probe", URL: s.at("health")}, (*api.Decoder).Skip)
+	if err == nil {
+		return nil
+	}
+	if api.IsNotFound(err) {
+		return fmt.Errorf("source %s: the service answers, but has no training API at %s: check the path of base_url "+
+			"(it ends in /v1 at the documented addresses); the credentials were not tried", s.name, s.base.Redacted())
+	}
+	return s.explain("", err)
 }
 
 // readDetail asks for the job itself. The route is a bonus that not every deployment has: without an answer there is none.

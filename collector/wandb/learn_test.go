@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestProxyReadsGzip(t *testing.T) {
@@ -41,6 +42,12 @@ func TestProxyLearnsNothing(t *testing.T) {
 		p, r, base := upstream(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) })
 		if _, _, got := send(t, base+"/preview/training-jobs", `{"model_id":"m"}`, nil); got != answer {
 			t.Errorf("answer %q", got)
+		}
+		for range 500 { // the trainer has an empty answer before the pass-through has looked at it
+			if p.Failures() > 0 {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 		p.Wait()
 		if len(r.jobs) != 0 || strconv.FormatUint(p.Failures(), 10) != failures {

@@ -72,6 +72,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"detail":"trainbridge: the path holds \"..\""}`, http.StatusBadRequest)
 		return
 	}
+	w.Header()["Content-Type"] = nil // none is made up for an answer that has none
 	kind := kindOf(r)
 	if kind == notWatched {
 		p.reverse.ServeHTTP(w, r)
@@ -102,6 +103,9 @@ func hasDots(path string) bool {
 // that the bridge cannot read is not asked for where it has to read the answer.
 func rewrite(pr *httputil.ProxyRequest, base *url.URL) {
 	pr.SetURL(base)
+	if scheme, _, _ := strings.Cut(pr.In.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Basic") {
+		pr.Out.Header.Del("Authorization") // the service takes bearer keys only: this is a password for the bridge's own port
+	}
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
 	rec, ok := pr.Out.Context().Value(recordingKey{}).(*recording)
 	if !ok {

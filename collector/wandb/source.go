@@ -28,6 +28,9 @@ type Source struct {
 	stepKey string
 	probeID string
 
+	keyFile string // of the configuration, for Advice
+	proxied bool
+
 	static  []target
 	listing sync.Mutex // guards the three below
 	files   files
@@ -59,7 +62,10 @@ func New(c Config, env collector.Env) (*Source, error) {
 	s := &Source{
 		name: env.Name, base: base, log: env.Log, probeID: probeID,
 		grace: time.Duration(c.CreationGrace), readJob: c.ReadJob, stepKey: c.StepDurationKey,
-		files: files{patterns: c.patterns(), log: env.Log},
+		files: files{patterns: c.patterns(), log: env.Log}, proxied: c.Proxy.Enabled,
+	}
+	if a := c.HTTP.HTTP.Authorization; a != nil {
+		s.keyFile = a.CredentialsFile
 	}
 	if s.client, err = api.New(env.Name, c.HTTP, observer(env), env.Log); err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ type PageOptions struct {
 	Snapshot func() *collector.Snapshot // nil while the state is being loaded
 	Kinds    func() map[string]string   // the kind of each configured source, by name
 	Durable  func() bool                // the state outlives the process
+	Warnings func() []string            // what else a person should see; may be nil
 	Proxies  func() []string            // sources with a pass-through for trainers
 	Log      *slog.Logger               // required
 }
@@ -65,6 +66,8 @@ type view struct {
 	Groups  int
 	Sources []source
 	Proxies []string
+
+	Warnings []string
 }
 
 type source struct {
@@ -75,6 +78,9 @@ type source struct {
 
 func (o *PageOptions) view(css template.CSS, now time.Time) view {
 	v := view{CSS: css, Version: o.Version, Durable: o.Durable(), Proxies: o.Proxies()}
+	if o.Warnings != nil {
+		v.Warnings = o.Warnings()
+	}
 	snap := o.Snapshot()
 	if snap == nil {
 		return v
