@@ -73,18 +73,23 @@ func (d *draft) put(before, after *Job) {
 	}
 	d.jobs[after.Key] = after
 	if before != nil && before.Info.Group != after.Info.Group {
-		d.roll(before.Info.Group, before, nil)
-		before = nil
+		d.roll(before.Info.Group, before, nil, nil)
+		counted := before
+		if before.Info.Group == "" {
+			counted = nil // no group has its steps yet
+		}
+		d.roll(after.Info.Group, nil, after, counted)
+		return
 	}
-	d.roll(after.Info.Group, before, after)
+	d.roll(after.Info.Group, before, after, before)
 }
 
 func (d *draft) retire(j *Job) {
 	d.gone = append(d.gone, j)
-	d.roll(j.Info.Group, j, nil)
+	d.roll(j.Info.Group, j, nil, nil)
 }
 
-func (d *draft) roll(name string, before, after *Job) {
+func (d *draft) roll(name string, before, after, counted *Job) {
 	if name == "" {
 		return
 	}
@@ -100,7 +105,7 @@ func (d *draft) roll(name string, before, after *Job) {
 	if g == nil {
 		g = &Group{Key: k, Birth: some.Birth}
 	}
-	d.groups[k] = g.withJob(before, after)
+	d.groups[k] = g.withJob(before, after, counted)
 }
 
 // count adds a reduction to the totals of its source, with the duplicates that idle polls read before.
@@ -111,7 +116,7 @@ func (d *draft) count(out Reduced, u Update) {
 		t = d.r.store.Totals(source)
 	}
 	if t == nil {
-		t = &Totals{Source: source, Birth: u.At}
+		t = &Totals{Source: source, Birth: d.r.store.began}
 	}
 	waiting := d.r.idle[source]
 	if _, taken := d.idle[source]; !taken {

@@ -86,6 +86,7 @@ type Update struct {
 	Asked     Time // when it was asked before this, as far as is known: untimed events happened since then
 	Fresh     bool // the job was created moments ago: there is no backlog
 	NotFound  bool // the provider does not know the job
+	Early     bool // the provider does not know the job yet: nothing was learned
 	Absent    bool // a clean listing lacks the job
 	Gap       bool // the provider no longer shows events between the last known and the first shown
 	Listed    int  // after a full count of an ended job: the events the provider shows; used where Counted

@@ -34,13 +34,14 @@ func (g *Group) Size() int64 {
 	return n
 }
 
-// withJob returns g after a job of it went from before to after; before is nil for a new job, after for a retired one.
-func (g *Group) withJob(before, after *Job) *Group {
+// withJob returns g after a job of it went from before to after. before is nil for a job that is new to the group, after for one
+// that left it. counted is the version whose steps and end stand in some group already, nil for a new job.
+func (g *Group) withJob(before, after, counted *Job) *Group {
 	next := *g
 	next.count(before, -1)
 	next.count(after, +1)
 	if after != nil {
-		next.advance(before, after)
+		next.advance(counted, after)
 	}
 	next.Shown = next.Shown || next.Behind <= 0
 	next.Hidden = next.Hidden && after == nil
@@ -89,12 +90,12 @@ func newest(group, job []Reading) []Reading {
 		switch {
 		case found:
 			group[i] = r
-		case len(group) < maxGroupReadings:
+		case r.Metric == Loss || len(group) < maxGroupReadings:
 			group = slices.Insert(group, i, r)
 		}
 	}
 	return group
 }
 
-// maxGroupReadings bounds the series of one group: as many free-form names as a job may have, and the losses.
-const maxGroupReadings = 64 + 3
+// maxGroupReadings bounds the free-form names of one group.
+const maxGroupReadings = 256

@@ -9,6 +9,7 @@ type item struct {
 	asked Time    // when it last answered, since the process began
 	rate  float64 // polls per second that it adds to the demand
 	fails int     // polls in a row that failed
+	place int     // in the queue; -1 while a worker has it
 }
 
 // queue is a heap by due time, for container/heap.
@@ -16,14 +17,23 @@ type queue []*item
 
 func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
-func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
 
-func (q *queue) Push(x any) { *q = append(*q, x.(*item)) }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+func (q *queue) Push(x any) {
+	it := x.(*item)
+	it.place = len(*q)
+	*q = append(*q, it)
+}
 
 func (q *queue) Pop() any {
 	old := *q
 	last := old[len(old)-1]
 	old[len(old)-1] = nil
+	last.place = -1
 	*q = old[:len(old)-1]
 	return last
 }

@@ -44,10 +44,14 @@ const (
 	commitWithin = 5 * time.Second
 	// forgetAfter is how long a job that is gone without an end is kept, in case it comes back.
 	forgetAfter = 7 * 24 * time.Hour
+	// countWithin is how long an ended job waits for its full counts, without series, before it becomes a tombstone.
+	countWithin = 24 * time.Hour
+	// fullCounts is how many looks after the end are enough.
+	fullCounts = 2
 )
 
-// ErrRetired is returned by Register for a job that ended, was counted and forgotten.
-var ErrRetired = errors.New("the job ended and was counted already")
+// ErrRetired is returned by Register for a job that was counted and forgotten.
+var ErrRetired = errors.New("the job was counted already, and ended or was not found for a week")
 
 // ErrStopped is returned for updates that come after the recorder stopped.
 var ErrStopped = errors.New("the recorder has stopped")
@@ -236,11 +240,12 @@ func (r *Recorder) sweep(ctx context.Context, now Time) error {
 	}
 	d := newDraft(r)
 	for _, j := range r.store.done() {
-		age := now.Sub(j.Since)
+		age := now.Sub(max(j.Since, j.Updated)) // the provider may date the end long before the bridge heard of it
+		counted := j.Phase.Ended() && (j.Reconciled >= fullCounts || age > r.o.Retention+countWithin)
 		switch {
-		case j.Phase.Ended() && age > r.o.Retention, j.Gone && age > forgetAfter:
+		case counted && age > r.o.Retention, age > forgetAfter:
 			d.retire(j)
-		case j.Gone && !j.Hidden && age > r.o.Retention:
+		case !j.Hidden && age > r.o.Retention:
 			hidden := *j
 			hidden.Hidden = true
 			d.put(j, &hidden)
@@ -248,7 +253,7 @@ func (r *Recorder) sweep(ctx context.Context, now Time) error {
 	}
 	for _, g := range r.store.idleGroups(now.Add(-r.o.GroupRetention)) {
 		hidden := *g
-		hidden.Hidden = true
+		hidden.Hidden, hidden.Readings = true, nil // a group that comes back has new ones
 		d.groups[g.Key] = &hidden
 	}
 	return r.commit(ctx, d)

@@ -218,7 +218,9 @@ func TestEndedJobsLeaveAndTheirCountsStay(t *testing.T) {
 			k := Key{"rl", fmt.Sprint("job-", i)}
 			events := []Event{startedEvent(1), step(0), {ID: "end", Type: EndedEvent}}
 			b.apply(t, Update{Key: k, At: now, Info: Info{Group: "run"}, Polled: true},
-				Update{Key: k, At: now, Polled: true, Events: events})
+				Update{Key: k, At: now, Polled: true, Events: events},
+				Update{Key: k, At: now, Polled: true, Counted: true, Listed: 3},
+				Update{Key: k, At: now, Polled: true, Counted: true, Listed: 3})
 		}
 		time.Sleep(59 * time.Minute)
 		if n := b.store.Snapshot().Jobs.Len(); n != 3 {

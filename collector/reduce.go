@@ -78,6 +78,7 @@ func newFold(prev *Job, u Update, o ReduceOptions) *fold {
 		f.job = &copied
 		f.over = prev.Phase.Ended()
 	}
+	f.u.At = max(f.u.At, f.job.Updated) // a clock that was set back must not make news old
 	f.job.trace = f.job.TraceID()
 	f.backlog = !f.job.Live
 	return f
@@ -109,7 +110,10 @@ func (f *fold) info() {
 func (f *fold) presence() {
 	j := f.job
 	switch {
-	case j.Phase.Ended():
+	case j.Phase.Ended(), f.u.Early:
+	case f.u.Origin == Registered && j.Gone: // someone says that it is there
+		j.Missing = 0
+		f.comeBack()
 	case f.u.NotFound:
 		j.Missing = min(j.Missing+1, goneAfter)
 		f.changed = true
@@ -215,6 +219,9 @@ func (f *fold) phase() {
 	f.reported(f.u.Phase, f.u.Status, f.u.Message, at)
 }
 
+// maxCounts bounds the looks at an ended job that are noted.
+const maxCounts = 8
+
 // reconcile notes that an ended job was looked at once more, and compares a full count with what was counted. A service that
 // has forgotten the job, or cannot be counted, was looked at too.
 func (f *fold) reconcile() {
@@ -222,7 +229,10 @@ func (f *fold) reconcile() {
 		return
 	}
 	j := f.job
-	j.Reconciled = min(j.Reconciled+1, 255)
+	if j.Reconciled >= maxCounts {
+		return
+	}
+	j.Reconciled++
 	f.changed = true
 	if !f.u.Counted {
 		return
@@ -242,7 +252,7 @@ func (f *fold) bookmark() {
 	if f.u.HasCursor && j.Cursor != f.u.Cursor {
 		j.Cursor, f.changed = f.u.Cursor, true
 	}
-	if !f.u.Polled || f.u.More || f.u.NotFound || j.Live {
+	if !f.u.Polled || f.u.More || f.u.NotFound || f.u.Early || j.Live {
 		return
 	}
 	j.Live, f.changed = true, true

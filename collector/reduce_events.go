@@ -152,6 +152,7 @@ func (f *fold) started(e pass, at Time, again bool) {
 
 // restart begins a new attempt: the same job, a new trace.
 func (f *fold) restart(at Time) {
+	f.phaseSpan(at)
 	f.closeAttempt("restarted", at)
 	j := f.job
 	j.Attempt++

@@ -82,12 +82,13 @@ func (f *fold) marker(at Time) {
 	f.emit(Span{ID: spanIDOf(f.trace(), "marker", ""), Parent: f.root(), Name: markerSpan, Start: now, End: now, Attrs: f.identity()})
 }
 
-// phaseSpan closes the phase the job is in. A phase that began and ended within one look has no length worth a span.
+// phaseSpan closes the phase the job is in. A phase that began and ended within one look has no length worth a span, but for
+// the running one, which steps belong to.
 func (f *fold) phaseSpan(at Time) {
 	j := f.job
 	f.flushWindow(at)
 	end := f.orNow(at)
-	if j.Phase.Ended() || end <= j.Since {
+	if j.Phase.Ended() || end <= j.Since && j.Phase != Running {
 		return
 	}
 	name := j.Phase.String()
@@ -119,7 +120,7 @@ func (f *fold) stepSpan(e pass, at Time) SpanID {
 		t.From = max(from, f.job.Since)
 	}
 	t.Pending++
-	id := f.windowID(t.Steps)
+	id := f.windowID()
 	if t.Steps == windowEnd(t.Steps) {
 		f.flushWindow(at)
 	}
@@ -155,11 +156,13 @@ func (f *fold) single(e pass, from, at Time) Span {
 	return s
 }
 
-func (f *fold) windowID(step uint64) SpanID {
+// windowID is the id of the open window, by its first step: a window may be closed early, and the rest is another one.
+func (f *fold) windowID() SpanID {
 	if !f.o.Spans {
 		return SpanID{}
 	}
-	return spanIDOf(f.trace(), "steps", strconv.FormatUint(windowEnd(step), 10))
+	t := f.job.Trace
+	return spanIDOf(f.trace(), "steps", strconv.FormatUint(t.Steps-t.Pending+1, 10))
 }
 
 // flushWindow closes the open window of steps, which starts at Trace.From.
@@ -170,7 +173,7 @@ func (f *fold) flushWindow(at Time) {
 	}
 	end := f.orNow(at)
 	f.emit(Span{
-		ID: f.windowID(t.Steps), Parent: f.phaseSpanID(), Name: windowSpan, Start: t.From, End: end,
+		ID: f.windowID(), Parent: f.phaseSpanID(), Name: windowSpan, Start: t.From, End: end,
 		Attrs: []Attr{integer("training.job.steps", t.Pending), integer("training.job.step", t.Steps)},
 	})
 	t.Pending, t.From = 0, end

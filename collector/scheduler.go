@@ -28,11 +28,12 @@ type Scheduler struct {
 }
 
 const (
-	pollWithin   = 45 * time.Second
-	listWithin   = 5 * time.Minute
-	maxRetry     = 5 * time.Minute
-	lostInterval = 10 * time.Minute // the longest wait for a job that polls do not find
-	probeEvery   = time.Minute      // of a source without jobs
+	pollWithin     = 45 * time.Second
+	listWithin     = 5 * time.Minute
+	maxRetry       = 5 * time.Minute
+	lostInterval   = 10 * time.Minute // the longest wait for a job that polls do not find
+	hiddenInterval = time.Hour        // of a job that was not found for so long that its series left
+	probeEvery     = time.Minute      // of a source without jobs
 	// fullAt is the share of the budget at which intervals are stretched.
 	fullAt = 0.8
 )
@@ -82,6 +83,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	for range s.cadence.Workers {
 		wg.Go(func() { s.worker(ctx, work, done) })
 	}
+	added() // what is known already is taken up by resume
 	s.resume()
 	listing := s.startList(ctx, &wg, listed)
 	nextList := time.Time{}
@@ -168,12 +170,18 @@ func (s *Scheduler) resume() {
 	}
 }
 
-// admit asks new jobs at once.
+// admit asks new jobs, and those that came back, at once.
 func (s *Scheduler) admit(added []Key) {
 	now := time.Now()
 	for _, k := range added {
-		if j := s.store.Job(k); j != nil && s.items[k] == nil {
+		it, j := s.items[k], s.store.Job(k)
+		switch {
+		case j == nil:
+		case it == nil:
 			s.add(j, now)
+		case it.place >= 0 && it.due.After(now):
+			it.due = now
+			heap.Fix(&s.queue, it.place)
 		}
 	}
 }

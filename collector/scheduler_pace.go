@@ -15,6 +15,7 @@ func spread(k Key, every time.Duration) time.Duration {
 
 // reschedule decides when a job that was just asked is due again.
 func (s *Scheduler) reschedule(out outcome) {
+	defer s.reportDemand()
 	it, j := s.items[out.key], s.store.Job(out.key)
 	s.demand -= it.rate
 	it.rate = 0
@@ -55,7 +56,6 @@ func (s *Scheduler) stretch(every time.Duration) time.Duration {
 		return every
 	}
 	ratio := s.demand / s.cadence.Rate
-	s.health.Demand(ratio)
 	return time.Duration(float64(every) * max(1, ratio/fullAt))
 }
 
@@ -63,7 +63,7 @@ func (s *Scheduler) stretch(every time.Duration) time.Duration {
 func (s *Scheduler) interval(j *Job) (time.Duration, bool) {
 	switch {
 	case j.Gone && j.Missing >= goneAfter:
-		return s.lost(j), !j.Hidden
+		return s.lost(j), true
 	case j.Gone: // off the list: asked again when it is listed again
 		return 0, false
 	case j.Phase.Ended():
@@ -83,5 +83,14 @@ func (s *Scheduler) interval(j *Job) (time.Duration, bool) {
 // costs a minute, and a job that is really gone costs little.
 func (s *Scheduler) lost(j *Job) time.Duration {
 	away := time.Since(j.Since.Std())
+	if j.Hidden {
+		return hiddenInterval
+	}
 	return min(max(away/2, s.cadence.Running), lostInterval)
+}
+
+func (s *Scheduler) reportDemand() {
+	if s.cadence.Rate > 0 {
+		s.health.Demand(max(s.demand, 0) / s.cadence.Rate)
+	}
 }

@@ -6,7 +6,7 @@ func (s *SourceView) Identity(dst []string) []string { return append(dst, s.Name
 // Start implements [Entity]: the totals are older than the process.
 func (s *SourceView) Start() Time {
 	if s.Totals == nil {
-		return s.Health.Start
+		return s.Began
 	}
 	return s.Totals.Birth
 }

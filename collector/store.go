@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Snapshot is an immutable view of everything that is exposed. It holds only what the ledger has committed, and the
@@ -21,6 +22,7 @@ type SourceView struct {
 	Totals     *Totals
 	Health     HealthView
 	Jobs       [phaseCount]int64 // tracked jobs by phase, those hidden by a limit included
+	Began      Time              // of the totals where there are none yet
 	Suppressed int64             // tracked jobs without series, because of a limit
 }
 
@@ -59,6 +61,7 @@ type Store struct {
 	rollups *tableWriter[Group]
 	series  int
 	scratch Points
+	began   Time // where counters begin that no ledger has yet
 
 	published atomic.Pointer[tables]
 }
@@ -86,6 +89,7 @@ type sourceState struct {
 	health     *Health
 	jobs       [phaseCount]int64
 	shown      int
+	groups     int // with series
 	suppressed int64
 	hidden     bool          // not configured any more
 	added      []Key         // new jobs that the scheduler has not taken yet
@@ -97,7 +101,7 @@ func NewStore(l Limits) *Store {
 	s := &Store{
 		limits: l.WithDefaults(), rows: JobRows(),
 		jobs: map[Key]*stored{}, groups: map[GroupKey]*storedGroup{}, sources: map[string]*sourceState{},
-		table: newTableWriter[Job](), rollups: newTableWriter[Group](),
+		table: newTableWriter[Job](), rollups: newTableWriter[Group](), began: TimeOf(time.Now()),
 	}
 	s.published.Store(&tables{})
 	return s
@@ -113,7 +117,7 @@ func (s *Store) Snapshot() *Snapshot {
 		if src.hidden {
 			continue
 		}
-		v := &SourceView{Name: name, Totals: src.totals, Jobs: src.jobs, Suppressed: src.suppressed}
+		v := &SourceView{Name: name, Totals: src.totals, Jobs: src.jobs, Suppressed: src.suppressed, Began: s.began}
 		if src.health != nil {
 			v.Health = src.health.View()
 		}

@@ -4,7 +4,9 @@ package collector
 func (s *Store) replaceSource(name string, src *sourceState) {
 	for k, e := range s.jobs {
 		if k.Source == name {
+			src.suppressed -= e.suppressed()
 			s.place(src, e)
+			src.suppressed += e.suppressed()
 		}
 	}
 	for k, e := range s.groups {
@@ -18,6 +20,10 @@ func (s *Store) replaceSource(name string, src *sourceState) {
 func (s *Store) publish(b *Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.write(b)
+}
+
+func (s *Store) write(b *Batch) {
 	for _, j := range b.Retire {
 		s.drop(j)
 	}
@@ -59,7 +65,6 @@ func (s *Store) putJob(j *Job) {
 		e = &stored{}
 		s.jobs[j.Key] = e
 		src.jobs[j.Phase]++
-		src.suppressed++
 		src.announce(j.Key)
 	} else {
 		src.jobs[e.job.Phase]--
@@ -68,8 +73,18 @@ func (s *Store) putJob(j *Job) {
 			src.announce(j.Key)
 		}
 	}
+	src.suppressed -= e.suppressed()
 	e.job = j
 	s.place(src, e)
+	src.suppressed += e.suppressed()
+}
+
+// suppressed is 1 for a job that would have series but for a limit or an unread backlog.
+func (e *stored) suppressed() int64 {
+	if e.job == nil || e.shown || e.job.Hidden {
+		return 0
+	}
+	return 1
 }
 
 func (src *sourceState) announce(k Key) {
@@ -82,26 +97,23 @@ func (src *sourceState) announce(k Key) {
 
 // replace publishes a state read from the ledger instead of everything there was.
 func (s *Store) replace(state State) {
-	s.mu.Lock()
-	s.jobs, s.groups, s.series = map[Key]*stored{}, map[GroupKey]*storedGroup{}, 0
-	s.table, s.rollups = newTableWriter[Job](), newTableWriter[Group]()
-	for _, src := range s.sources {
-		src.totals, src.jobs, src.shown, src.suppressed = nil, [phaseCount]int64{}, 0, 0
-	}
-	s.mu.Unlock()
 	for _, j := range state.Jobs {
 		j.trace = j.TraceID() // before anyone else sees it
 	}
-	s.publish(&Batch{Jobs: state.Jobs, Groups: state.Groups, Totals: state.Totals})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jobs, s.groups, s.series = map[Key]*stored{}, map[GroupKey]*storedGroup{}, 0
+	s.table, s.rollups = newTableWriter[Job](), newTableWriter[Group]()
+	for _, src := range s.sources {
+		src.totals, src.jobs, src.shown, src.suppressed, src.groups = nil, [phaseCount]int64{}, 0, 0, 0
+	}
+	s.write(&Batch{Jobs: state.Jobs, Groups: state.Groups, Totals: state.Totals})
 }
 
 // place shows, moves or hides a job's series. A job whose first backlog is still being read is not shown: its counters would
 // look like fresh progress.
 func (s *Store) place(src *sourceState, e *stored) {
-	if !e.job.Live && !e.job.Done() {
-		return
-	}
-	if e.job.Hidden || src.hidden {
+	if e.job.Hidden || src.hidden || !e.job.Live && !e.job.Done() {
 		s.hide(src, e)
 		return
 	}
@@ -116,7 +128,6 @@ func (s *Store) place(src *sourceState, e *stored) {
 	case !e.shown:
 		e.shown, e.at = true, s.table.add(e.job, quiet)
 		src.shown++
-		src.suppressed--
 	case s.table.isQuiet(e.at) != quiet:
 		s.table.remove(e.at)
 		e.at = s.table.add(e.job, quiet)
@@ -141,8 +152,8 @@ func (s *Store) drop(j *Job) {
 	}
 	src := s.source(j.Key.Source)
 	src.jobs[e.job.Phase]--
+	src.suppressed -= e.suppressed()
 	s.hide(src, e)
-	src.suppressed--
 	delete(s.jobs, j.Key)
 }
 
@@ -154,7 +165,6 @@ func (s *Store) hide(src *sourceState, e *stored) {
 	s.series -= int(e.series)
 	e.shown, e.series = false, 0
 	src.shown--
-	src.suppressed++
 }
 
 func (s *Store) putGroup(g *Group) {
@@ -167,15 +177,21 @@ func (s *Store) putGroup(g *Group) {
 	s.placeGroup(s.source(g.Key.Source), e)
 }
 
+// maxGroups bounds the groups of a source that have series: their names come from whoever trains.
+const maxGroups = 10_000
+
 func (s *Store) placeGroup(src *sourceState, e *storedGroup) {
 	g := e.group
 	switch {
 	case (g.Hidden || src.hidden) && e.shown:
 		s.rollups.remove(e.at)
 		e.shown = false
+		src.groups--
 	case !g.Shown, g.Hidden, src.hidden:
+	case !e.shown && src.groups >= maxGroups:
 	case !e.shown:
 		e.shown, e.at = true, s.rollups.add(g, false)
+		src.groups++
 	default:
 		s.rollups.set(e.at, g)
 	}

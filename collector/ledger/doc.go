@@ -29,7 +29,7 @@
 // goroutine where nobody can recover. If the file is damaged the newest checkpoint takes its place, and if there is none
 // that can be used, an empty state does, which the sources fill again; [DB.Recovered] says which, the log says why, and
 // the damaged file is kept. State is a fold of a prefix of the events, so an older state is consistent: reading on from its
-// cursors gives the same totals. Spans may be sent again, with the same ids and bytes.
+// cursors gives the same totals. Spans may be sent again, with the same ids (and, where the service gives no times, later ones).
 //
 // A span that is damaged alone is moved aside and counted as dropped; so is a record whose checksum holds but which cannot
 // be decoded.

@@ -34,7 +34,7 @@ func (s *Source) Follow(ctx context.Context, job *collector.Job) (collector.Upda
 // missing is what a job that the service does not know means: nothing while it may not have been created yet in every place.
 func (s *Source) missing(job *collector.Job, u *collector.Update) {
 	young := u.At.Sub(job.FirstSeen) < s.grace && job.EventCount() == 0
-	u.NotFound = !young
+	u.NotFound, u.Early = !young, young
 }
 
 // readEvents reads what is new, and after the end of the job counts all that is listed.
