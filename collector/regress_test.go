@@ -130,11 +130,6 @@ func TestNoJobIsForgottenBeforeItsCounts(t *testing.T) {
 		}}
 		f.asked = map[string][]time.Time{}
 		l := newFakeLedger()
-		b := start(t, l, RecorderOptions{Retention: 5 * time.Minute})
-		h := NewHealth(time.Now())
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { _ = NewScheduler("s", f, b.Recorder, b.store, h, slog.New(slog.DiscardHandler)).Run(ctx) })
 		l.before = func(ba *Batch) error {
 			for _, j := range ba.Retire {
 				if j.Reconciled < 2 {
@@ -143,6 +138,11 @@ func TestNoJobIsForgottenBeforeItsCounts(t *testing.T) {
 			}
 			return nil
 		}
+		b := start(t, l, RecorderOptions{Retention: 5 * time.Minute})
+		h := NewHealth(time.Now())
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = NewScheduler("s", f, b.Recorder, b.store, h, slog.New(slog.DiscardHandler)).Run(ctx) })
 		time.Sleep(30 * time.Minute)
 		cancel()
 		wg.Wait()

@@ -98,7 +98,9 @@ func (src *sourceState) announce(k Key) {
 // replace publishes a state read from the ledger instead of everything there was.
 func (s *Store) replace(state State) {
 	for _, j := range state.Jobs {
-		j.trace = j.TraceID() // before anyone else sees it
+		if j.trace == (TraceID{}) { // nobody else has seen it yet
+			j.trace = j.TraceID()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
