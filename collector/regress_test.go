@@ -318,3 +318,17 @@ func TestRevStaleShown(t *testing.T) {
 		t.Errorf("shown phase %v gone %v while the job is %v", j.Phase, j.Gone, b.store.Job(testKey).Phase)
 	}
 }
+
+// TestGroupsOverTheLimitAreCounted: a limit that holds something back says how much.
+func TestGroupsOverTheLimitAreCounted(t *testing.T) {
+	s := NewStore(Limits{})
+	var b Batch
+	for i := range maxGroups + 3 {
+		b.Groups = append(b.Groups, &Group{Key: GroupKey{"s", fmt.Sprint(i)}, Shown: true})
+	}
+	s.publish(&b)
+	s.publish(&Batch{Groups: b.Groups[maxGroups:]})
+	if v := s.Snapshot(); v.Groups.Len() != maxGroups || v.Sources[0].HeldGroups != 3 {
+		t.Errorf("%d groups shown, %d held", v.Groups.Len(), v.Sources[0].HeldGroups)
+	}
+}

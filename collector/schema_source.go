@@ -95,6 +95,11 @@ func totalsRows() []sourceRow {
 			read: func(s *SourceView, to *Points) { to.Add(float64(s.Suppressed)) },
 		},
 		{
+			Name: "training.source.groups_suppressed", Prom: "training_source_groups_suppressed", Unit: "{group}", Kind: UpDown, Tier: Forever,
+			Help: "Groups that are tracked without series: over the limit of 10,000.",
+			read: func(s *SourceView, to *Points) { to.Add(float64(s.HeldGroups)) },
+		},
+		{
 			Name: "training.source.jobs_ended", Prom: "training_source_jobs_ended_total", Unit: "{job}", Kind: Counter, Tier: Forever,
 			Help:   "Jobs that ended, by result and, for failures, class.",
 			Labels: []string{"training.job.result", "error.type"},

@@ -23,6 +23,7 @@ type SourceView struct {
 	Health     HealthView
 	Jobs       [phaseCount]int64 // tracked jobs by phase, those hidden by a limit included
 	Began      Time              // of the totals where there are none yet
+	HeldGroups int               // groups without series, because of a limit
 	Suppressed int64             // tracked jobs without series, because of a limit
 }
 
@@ -82,6 +83,7 @@ type storedGroup struct {
 	group *Group
 	at    place
 	shown bool
+	held  bool // over the limit
 }
 
 type sourceState struct {
@@ -90,6 +92,7 @@ type sourceState struct {
 	jobs       [phaseCount]int64
 	shown      int
 	groups     int // with series
+	held       int // groups without series, because of the limit
 	suppressed int64
 	hidden     bool          // not configured any more
 	added      []Key         // new jobs that the scheduler has not taken yet
@@ -117,7 +120,7 @@ func (s *Store) Snapshot() *Snapshot {
 		if src.hidden {
 			continue
 		}
-		v := &SourceView{Name: name, Totals: src.totals, Jobs: src.jobs, Suppressed: src.suppressed, Began: s.began}
+		v := &SourceView{Name: name, Totals: src.totals, Jobs: src.jobs, Suppressed: src.suppressed, Began: s.began, HeldGroups: src.held}
 		if src.health != nil {
 			v.Health = src.health.View()
 		}

@@ -107,7 +107,7 @@ func (s *Store) replace(state State) {
 	s.jobs, s.groups, s.series = map[Key]*stored{}, map[GroupKey]*storedGroup{}, 0
 	s.table, s.rollups = newTableWriter[Job](), newTableWriter[Group]()
 	for _, src := range s.sources {
-		src.totals, src.jobs, src.shown, src.suppressed, src.groups = nil, [phaseCount]int64{}, 0, 0, 0
+		src.totals, src.jobs, src.shown, src.suppressed, src.groups, src.held = nil, [phaseCount]int64{}, 0, 0, 0, 0
 	}
 	s.write(&Batch{Jobs: state.Jobs, Groups: state.Groups, Totals: state.Totals})
 }
@@ -184,6 +184,10 @@ const maxGroups = 10_000
 
 func (s *Store) placeGroup(src *sourceState, e *storedGroup) {
 	g := e.group
+	if e.held {
+		e.held = false
+		src.held--
+	}
 	switch {
 	case (g.Hidden || src.hidden) && e.shown:
 		s.rollups.remove(e.at)
@@ -191,6 +195,8 @@ func (s *Store) placeGroup(src *sourceState, e *storedGroup) {
 		src.groups--
 	case !g.Shown, g.Hidden, src.hidden:
 	case !e.shown && src.groups >= maxGroups:
+		e.held = true
+		src.held++
 	case !e.shown:
 		e.shown, e.at = true, s.rollups.add(g, false)
 		src.groups++
