@@ -49,6 +49,7 @@ type Event struct {
 	Reason   string        // a short reason from a bounded set, for training_source_events_total; empty is none
 	Message  string        // the provider's words; untrusted
 	Readings []Reading     // values that the event carries
+	Warning  bool          // a NoticeEvent that may say why a job fails soon after
 	Bad      bool          // could not be read: counted as set aside, no other effect
 }
 
@@ -76,12 +77,17 @@ type Update struct {
 	Message string // why, if the phase is Failed
 	// HasPhase tells a reported Unknown from no report.
 	HasPhase bool
+	PhaseAt  Time // when Phase began, where the provider tells; else it is when it was seen
+	// Observed says that the provider keeps no events: that a phase was seen to change is counted as one.
+	Observed bool
 
 	Created, Started, Ended Time
 
 	Cursor    string // the new bookmark; used where HasCursor
 	HasCursor bool
 	More      bool // the backlog was not read to its end: poll again at once
+	Soon      bool // of a listing: there is news that only a poll of the job tells, poll it before others
+	Window    int  // how many of the newest event ids later polls may show again, if more than 64; at most 4,096
 	Polled    bool // the job itself was asked, not only listed
 	Asked     Time // when it was asked before this, as far as is known: untimed events happened since then
 	Fresh     bool // the job was created moments ago: there is no backlog

@@ -42,6 +42,9 @@ const (
 	CheckpointInterval           // seconds
 	CheckpointLastSize           // bytes
 	EstimatedEnd                 // seconds since the epoch
+	CPUUsage                     // cores
+	GPUAllocated                 // how many, fractions included
+	GPUIdle                      // allocated GPUs that do nothing
 )
 
 // keys are the names of metrics without a label, for training_job_nonfinite_values_total.

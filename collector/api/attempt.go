@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/trainbridge/trainbridge/collector"
 )
 
 // attempt is one call's way through its requests, one after the other.
@@ -89,6 +91,12 @@ func (a *attempt) ask(ctx context.Context) (status int, failure *Error) {
 	if err != nil {
 		return 0, &Error{Detail: "the request cannot be built"}
 	}
+	if s := c.config.Signer; s != nil {
+		if err := s.Sign(attemptCtx, req); err != nil {
+			return 0, unsigned(err)
+		}
+	}
+	collector.Spend(ctx)
 	// The transport is used without http.Client: nothing follows a redirect or keeps a cookie.
 	resp, err := c.transport.rt.RoundTrip(req)
 	if err != nil {
@@ -106,13 +114,20 @@ func (a *attempt) ask(ctx context.Context) (status int, failure *Error) {
 		c.observer.Budget(c.gate.remaining())
 	}
 	if resp.StatusCode/100 != 2 {
-		return resp.StatusCode, a.refusal(resp, start, now)
+		return resp.StatusCode, a.refusal(req, resp, start, now)
 	}
 	if e := a.read(ctx, resp); e != nil {
 		e.Status = resp.StatusCode
 		return resp.StatusCode, e
 	}
 	return resp.StatusCode, nil
+}
+
+// unsigned is the error of a request that could not be signed. Its class is that of what went wrong, such as the token's request.
+func unsigned(err error) *Error {
+	e := asError(err)
+	e.retry = never
+	return e
 }
 
 func (a *attempt) build(ctx context.Context) (*http.Request, error) {
@@ -200,7 +215,7 @@ func isJSON(contentType string) bool {
 }
 
 // refusal makes an error of an answer that is not a success, and slows down as it demands.
-func (a *attempt) refusal(resp *http.Response, start, now time.Time) *Error {
+func (a *attempt) refusal(req *http.Request, resp *http.Response, start, now time.Time) *Error {
 	c, status := a.client, resp.StatusCode
 	if status/100 == 3 {
 		return &Error{Status: status, Class: classOther, Detail: redirect(resp)}
@@ -221,6 +236,9 @@ func (a *attempt) refusal(resp *http.Response, start, now time.Time) *Error {
 			c.gate.pause(now, wait)
 		}
 	case status == http.StatusUnauthorized:
+		if s := c.config.Signer; s != nil {
+			s.Refused(req)
+		}
 		a.unauthorized(e, start, now)
 	case e.Class == classAuth:
 		e.Detail = joinDetail(e.Detail, "the credential may not do this; "+c.transport.setting)

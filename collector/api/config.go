@@ -1,8 +1,10 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -39,6 +41,24 @@ type Config struct {
 	MaxStringBytes int `yaml:"max_string_bytes,omitempty"`
 	// AllowHTTP permits plain http to other hosts than this one. Without TLS anyone on the way reads the credential.
 	AllowHTTP bool `yaml:"allow_http,omitempty"`
+
+	// Signer puts the source's own credential on requests, beside what HTTP says; set by sources that need more than a key.
+	Signer Signer `yaml:"-" json:"-"`
+	// Dial opens connections instead of [Dial]; for tests, which may have a network of their own.
+	Dial config.DialContextFunc `yaml:"-" json:"-"`
+}
+
+// A Signer proves who asks, where a key in a header is not enough: signatures, tokens that end. It is safe for concurrent use.
+type Signer interface {
+	// Sign completes a request that is about to be sent, in place. It is called for every attempt, after the wait for the
+	// budget, so that a time in a signature is the time of sending. An error ends the call without a request.
+	Sign(ctx context.Context, r *http.Request) error
+	// Refused hears that r was answered 401. The request is signed and sent once more.
+	Refused(r *http.Request)
+	// Fingerprint tells one credential from the next: a credential that was refused rests until it changes. It does not block.
+	Fingerprint() string
+	// Setting is the field of the configuration to check when the credential is refused, such as "check client_secret_file".
+	Setting() string
 }
 
 // DefaultConfig is the Config of an operator who set nothing.
@@ -146,6 +166,13 @@ func isLoopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func (c *Config) dial() config.DialContextFunc {
+	if c.Dial != nil {
+		return c.Dial
+	}
+	return Dial()
 }
 
 func (c *Config) limits() Limits {

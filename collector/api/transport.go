@@ -29,6 +29,7 @@ const (
 type transport struct {
 	rt      http.RoundTripper
 	secrets []config.SecretReader // what a 401 may be about
+	signer  Signer                // the same, nil if there is none
 	setting string                // the field of the configuration that a 401 is about
 }
 
@@ -38,6 +39,9 @@ func (t *transport) fingerprint() string {
 	for _, s := range t.secrets {
 		text, err := s.Fetch(context.Background()) // a file or memory: it does not block
 		fmt.Fprintf(h, "%d %s %t\n", len(text), text, err != nil)
+	}
+	if t.signer != nil {
+		fmt.Fprintf(h, "signer %s\n", t.signer.Fingerprint())
 	}
 	return string(h.Sum(nil))
 }
@@ -51,7 +55,7 @@ func (t *transport) closeIdle() {
 // newTransport is what prometheus/common makes of its configuration, but on a transport with bounds of our own: the one
 // inside of it cannot be reached from outside.
 func newTransport(c Config) (*transport, error) {
-	t := &transport{}
+	t := &transport{signer: c.Signer}
 	settings, err := tlsSecrets(&c.HTTP.TLSConfig)
 	if err != nil {
 		return nil, fmt.Errorf("tls_config: %w", err)
@@ -81,7 +85,7 @@ func connection(c Config, tc *tls.Config) *http.Transport {
 	t := &http.Transport{
 		Proxy:                  c.HTTP.Proxy(), // nil, and so no environment, unless configured
 		ProxyConnectHeader:     c.HTTP.GetProxyConnectHeader(),
-		DialContext:            Dial(),
+		DialContext:            c.dial(),
 		TLSClientConfig:        tc,
 		TLSHandshakeTimeout:    tlsTimeout,
 		ResponseHeaderTimeout:  headerTimeout,
@@ -111,6 +115,9 @@ func (t *transport) authorization(c Config) (func(http.RoundTripper) http.RoundT
 		wrap, err = t.basic(h.BasicAuth)
 	case h.OAuth2 != nil:
 		wrap, err = t.oauth2(c, h.OAuth2)
+	case c.Signer != nil:
+		t.setting = c.Signer.Setting()
+		wrap = func(rt http.RoundTripper) http.RoundTripper { return rt }
 	default:
 		t.setting = "no credential is set: set authorization or credentials_env"
 		wrap = func(rt http.RoundTripper) http.RoundTripper { return rt }

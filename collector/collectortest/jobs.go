@@ -113,6 +113,9 @@ func cloudJob() *collector.Job {
 		{Metric: collector.CostComponent, Label: collector.JoinLabels("", "credits"), Value: 0, At: j.Updated},
 		{Metric: collector.CostEstimated, Label: "EUR", Value: 20, At: j.Updated},
 		{Metric: collector.Budget, Label: "EUR", Value: 100, At: j.Updated},
+		{Metric: collector.CPUUsage, Value: 63.25, At: j.Updated},
+		{Metric: collector.GPUAllocated, Value: 1.5, At: j.Updated},
+		{Metric: collector.GPUIdle, Value: 0, At: j.Updated},
 	}
 	return j
 }
