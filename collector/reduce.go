@@ -25,8 +25,12 @@ type Reduced struct {
 	Changed bool   // something besides duplicates was seen
 }
 
-// windowSize is how many event ids a job remembers. It is well above the overlap that a source re-reads.
-const windowSize = 64
+// windowSize is how many event ids a job remembers, unless its source asks for more with Update.Window. It is well above
+// the overlap that a source re-reads.
+const (
+	windowSize    = 64
+	maxWindowSize = 4096
+)
 
 // goneAfter is how many polls in a row must not find a job before it counts as gone.
 const goneAfter = 3
@@ -41,6 +45,7 @@ func Reduce(prev *Job, u Update, o ReduceOptions) Reduced {
 	f.polled()
 	f.times()
 	f.phase()
+	f.settle()
 	f.reconcile()
 	f.bookmark()
 	f.tally.Unknown = u.Unknown
@@ -76,7 +81,10 @@ func newFold(prev *Job, u Update, o ReduceOptions) *fold {
 	} else {
 		copied := *prev
 		f.job = &copied
-		f.over = prev.Phase.Ended()
+		f.over = prev.Phase.Ended() && !prev.Trace.Open
+	}
+	if t := &f.job.Trace; !t.Since.Known() { // of a new job, attempt or an older record
+		t.Phase, t.Since = f.job.Phase, f.job.Since
 	}
 	f.u.At = max(f.u.At, f.job.Updated) // a clock that was set back must not make news old
 	f.job.trace = f.job.TraceID()
@@ -91,6 +99,10 @@ func newJob(u Update) *Job {
 	}
 	if u.Fresh {
 		j.Live, j.Birth = true, u.At
+	}
+	j.Trace.Phase, j.Trace.Since = Pending, u.At
+	if u.Created.Known() {
+		j.Trace.Since = min(u.Created, u.At)
 	}
 	return j
 }
@@ -120,6 +132,9 @@ func (f *fold) presence() {
 		if j.Missing == goneAfter {
 			f.leave("not_found")
 		}
+	case f.u.Absent && j.Phase == Stopping: // it was on its way out
+		f.end(Cancelled, "", f.u.At)
+		f.finish(f.u.At)
 	case f.u.Absent:
 		f.leave("absent")
 	case f.u.Polled, j.Missing < goneAfter:
@@ -131,7 +146,7 @@ func (f *fold) leave(status string) {
 	if f.job.Gone {
 		return
 	}
-	f.setPhase(Unknown, f.u.At)
+	f.enter(Unknown, f.u.At)
 	f.job.Gone, f.job.Status = true, status
 	f.changed, f.news = true, true
 	f.closeAttempt("gone", f.u.At)
@@ -147,10 +162,10 @@ func (f *fold) comeBack() {
 	f.job.Gone, f.job.Hidden, f.job.Status, f.job.Missing = false, false, "", 0
 	f.changed = true
 	if f.job.Steps > 0 {
-		f.setPhase(Running, f.u.At)
+		f.enter(Running, f.u.At)
 		return
 	}
-	f.setPhase(Pending, f.u.At)
+	f.enter(Pending, f.u.At)
 }
 
 // orNow is at, or the moment of the update where at is not known.
@@ -159,41 +174,6 @@ func (f *fold) orNow(at Time) Time {
 		return at
 	}
 	return f.u.At
-}
-
-// reported takes a phase that the provider states.
-func (f *fold) reported(p Phase, status, message string, at Time) {
-	j := f.job
-	if status = Clean(status); status != "" && status != j.Status {
-		j.Status, f.changed = status, true
-	}
-	switch {
-	case p == j.Phase:
-	case p.Ended():
-		f.end(p, message, at)
-	case !j.Phase.Ended():
-		f.setPhase(p, at)
-	case countOf(j.Events, EndedEvent.String()) == 0 && p == Running:
-		f.restart(at)
-		f.setPhase(p, at)
-	}
-}
-
-func (f *fold) setPhase(p Phase, at Time) {
-	j := f.job
-	if p == j.Phase {
-		if p == Running {
-			f.marker(at)
-		}
-		return
-	}
-	f.phaseSpan(at)
-	j.Phase, j.Since = p, f.orNow(at)
-	j.PhaseSeq++
-	f.changed, f.news = true, true
-	if p == Running {
-		f.marker(at)
-	}
 }
 
 // times takes the moments that the provider states outside events.
@@ -206,17 +186,9 @@ func (f *fold) times() {
 			*t.to, f.changed = at, true
 		}
 	}
-}
-
-func (f *fold) phase() {
-	if !f.u.HasPhase {
-		return
+	if j := f.job; j.PhaseSeq == 1 && j.Created.Known() { // the queue begins with the job, not with our first look
+		j.Trace.Since = min(j.Trace.Since, j.Created)
 	}
-	at := f.u.At
-	if f.u.Phase.Ended() && f.job.Ended.Known() {
-		at = f.job.Ended
-	}
-	f.reported(f.u.Phase, f.u.Status, f.u.Message, at)
 }
 
 // maxCounts bounds the looks at an ended job that are noted.

@@ -67,11 +67,12 @@ func (f *fold) remember(fresh []pass) {
 	if len(fresh) == 0 {
 		return
 	}
+	keep := min(max(windowSize, f.u.Window), maxWindowSize)
 	window := slices.Clone(f.job.Window)
-	for _, e := range fresh[max(0, len(fresh)-windowSize):] {
+	for _, e := range fresh[max(0, len(fresh)-keep):] {
 		window = append(window, e.hash)
 	}
-	f.job.Window = slices.Clip(window[max(0, len(window)-windowSize):])
+	f.job.Window = slices.Clip(window[max(0, len(window)-keep):])
 }
 
 // sortTimed orders events by the provider's time, where all have one. Events without keep the provider's order.
@@ -118,7 +119,9 @@ func (f *fold) event(e pass, at Time) {
 	case CheckpointEvent:
 		f.mark("checkpoint", e, at)
 	case PhaseEvent:
-		f.reported(e.Phase, e.Status, e.Message, at)
+		f.phaseEvent(e, at)
+	case NoticeEvent:
+		f.notice(e, at)
 	case EndedEvent:
 		f.ended(e, at)
 	}
@@ -147,18 +150,19 @@ func (f *fold) started(e pass, at Time, again bool) {
 	if e.Limit > 0 {
 		f.set(Reading{Metric: StepLimit, Value: e.Limit, At: at})
 	}
-	f.setPhase(Running, at)
+	f.enter(Running, at)
 }
 
 // restart begins a new attempt: the same job, a new trace.
 func (f *fold) restart(at Time) {
+	f.finish(f.job.Ended)
 	f.phaseSpan(at)
 	f.closeAttempt("restarted", at)
 	j := f.job
 	j.Attempt++
 	j.trace = TraceIDOf(j.Key, j.Attempt)
 	j.Restarts++
-	j.Trace = TraceState{}
+	j.Trace = TraceState{Phase: Pending, Since: f.orNow(at)}
 	j.Phase, j.PhaseSeq, j.Since = Pending, 1, f.orNow(at)
 	j.Started, j.Ended, j.Result, j.ErrorType, j.Message = 0, 0, NoResult, "", ""
 	j.Gone, j.Hidden, j.Reconciled, j.Intervals = false, false, 0, nil
@@ -169,7 +173,7 @@ func (f *fold) step(e pass, at Time) {
 	j.Steps++
 	j.Trace.Steps++
 	if !j.Phase.Ended() {
-		f.setPhase(Running, at)
+		f.enter(Running, at)
 		f.set(Reading{Metric: Step, Value: float64(j.Trace.Steps), At: at})
 		if limit, ok := j.Reading(StepLimit, ""); ok {
 			f.set(Reading{Metric: Progress, Value: min(1, float64(j.Trace.Steps)/limit), At: at})
@@ -227,24 +231,5 @@ func (f *fold) ended(e pass, at Time) {
 	default:
 		f.end(Succeeded, e.Message, at)
 	}
-}
-
-// end is the first word about how the job ended; later ones change nothing.
-func (f *fold) end(p Phase, message string, at Time) {
-	j := f.job
-	if j.Phase.Ended() {
-		return
-	}
-	f.setPhase(p, at)
-	j.Gone, j.Hidden = false, false
-	j.Ended, j.Result, j.Message = f.orNow(at), resultOf(p), Clean(message)
-	if p == Failed {
-		j.ErrorType = FailureClass(message)
-	}
-	if _, planned := j.Reading(StepLimit, ""); planned && p == Succeeded {
-		f.set(Reading{Metric: Progress, Value: 1, At: at})
-	}
-	f.tally.Ended = append(f.tally.Ended, EndedSum{Result: j.Result, ErrorType: j.ErrorType, N: 1})
-	f.failureSpan()
-	f.closeAttempt(j.Result.String(), j.Ended)
+	f.finish(at)
 }

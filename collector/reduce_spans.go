@@ -30,19 +30,17 @@ func windowEnd(step uint64) uint64 {
 	return 0
 }
 
-func (f *fold) trace() TraceID { return f.job.trace }
-
-func (f *fold) root() SpanID { return spanIDOf(f.trace(), "root", "") }
+func (f *fold) root() SpanID { return spanIDOf(f.job.trace, "root", "") }
 
 func (f *fold) phaseSpanID() SpanID {
-	return spanIDOf(f.trace(), "phase", f.job.Phase.String()+"#"+strconv.FormatUint(uint64(f.job.PhaseSeq), 10))
+	return spanIDOf(f.job.trace, "phase", f.job.Trace.Phase.String()+"#"+strconv.FormatUint(uint64(f.job.PhaseSeq), 10))
 }
 
 func (f *fold) emit(s Span) SpanID {
 	if !f.o.Spans {
 		return SpanID{}
 	}
-	s.TraceID = f.trace()
+	s.TraceID = f.job.trace
 	s.End = max(s.Start, s.End)
 	f.spans = append(f.spans, s)
 	return s.ID
@@ -79,26 +77,28 @@ func (f *fold) marker(at Time) {
 	}
 	f.job.Trace.Marker = true
 	now := f.orNow(at)
-	f.emit(Span{ID: spanIDOf(f.trace(), "marker", ""), Parent: f.root(), Name: markerSpan, Start: now, End: now, Attrs: f.identity()})
+	f.emit(Span{ID: spanIDOf(f.job.trace, "marker", ""), Parent: f.root(), Name: markerSpan, Start: now, End: now, Attrs: f.identity()})
 }
 
 // phaseSpan closes the phase the job is in. A phase that began and ended within one look has no length worth a span, but for
 // the running one, which steps belong to.
 func (f *fold) phaseSpan(at Time) {
-	j := f.job
+	t := &f.job.Trace
 	f.flushWindow(at)
 	end := f.orNow(at)
-	if j.Phase.Ended() || end <= j.Since && j.Phase != Running {
+	if t.Phase.Ended() || t.Root || end <= t.Since && t.Phase != Running {
 		return
 	}
-	name := j.Phase.String()
-	if j.Phase == Pending {
+	name := t.Phase.String()
+	if t.Phase == Pending {
 		name = "queue"
 	}
-	f.emit(Span{
-		ID: f.phaseSpanID(), Parent: f.root(), Name: name, Start: j.Since, End: end,
-		Attrs: []Attr{text("training.job.phase", j.Phase.String()), text("training.job.status", j.Status)},
-	})
+	s := Span{
+		ID: f.phaseSpanID(), Parent: f.root(), Name: name, Start: t.Since, End: end,
+		Attrs: []Attr{text("training.job.phase", t.Phase.String()), text("training.job.status", t.Status)},
+	}
+	f.notes(&s)
+	f.emit(s)
 }
 
 // stepSpan makes the span of a step, or adds the step to the open window, and returns the id of the span it stands in.
@@ -117,7 +117,7 @@ func (f *fold) stepSpan(e pass, at Time) SpanID {
 		return f.emit(f.single(e, from, at))
 	}
 	if t.Pending == 0 {
-		t.From = max(from, f.job.Since)
+		t.From = max(from, f.job.Trace.Since)
 	}
 	t.Pending++
 	id := f.windowID()
@@ -140,12 +140,12 @@ func (f *fold) single(e pass, from, at Time) Span {
 	case e.Duration > 0 && e.At.Known():
 		start = max(at.Add(-e.Duration), f.job.Started)
 	case e.Duration > 0: // the end is a guess, and so the step before it must not be overlapped
-		start = min(max(at.Add(-e.Duration), from, f.job.Since), at)
+		start = min(max(at.Add(-e.Duration), from, f.job.Trace.Since), at)
 	case !from.Known() || e.late || from > at:
 		start = at
 	}
 	s := Span{
-		ID: spanIDOf(f.trace(), "event", e.ID), Parent: f.phaseSpanID(), Name: stepSpan, Start: start, End: at,
+		ID: spanIDOf(f.job.trace, "event", e.ID), Parent: f.phaseSpanID(), Name: stepSpan, Start: start, End: at,
 		Attrs: []Attr{integer("training.job.step", f.job.Trace.Steps), timing(e.At.Known())},
 	}
 	for _, r := range e.Readings {
@@ -162,7 +162,7 @@ func (f *fold) windowID() SpanID {
 		return SpanID{}
 	}
 	t := f.job.Trace
-	return spanIDOf(f.trace(), "steps", strconv.FormatUint(t.Steps-t.Pending+1, 10))
+	return spanIDOf(f.job.trace, "steps", strconv.FormatUint(t.Steps-t.Pending+1, 10))
 }
 
 // flushWindow closes the open window of steps, which starts at Trace.From.
@@ -186,7 +186,7 @@ func (f *fold) flushBacklog() {
 		return
 	}
 	f.emit(Span{
-		ID: spanIDOf(f.trace(), "backlog", strconv.FormatUint(t.Steps, 10)), Parent: f.root(), Name: windowSpan,
+		ID: spanIDOf(f.job.trace, "backlog", strconv.FormatUint(t.Steps, 10)), Parent: f.root(), Name: windowSpan,
 		Start: f.u.At, End: f.u.At,
 		Attrs: []Attr{integer("training.job.steps", t.Pending), integer("training.job.step", t.Steps), boolean("training.backlog")},
 	})
@@ -196,10 +196,23 @@ func (f *fold) flushBacklog() {
 // mark makes a zero-length span of something that happened.
 func (f *fold) mark(name string, e pass, at Time) {
 	now := f.orNow(at)
-	f.emit(Span{
-		ID: spanIDOf(f.trace(), "event", e.ID), Parent: f.phaseSpanID(), Name: name, Start: now, End: now,
+	s := Span{
+		ID: spanIDOf(f.job.trace, "event", e.ID), Parent: f.phaseSpanID(), Name: name, Start: now, End: now,
 		Attrs: []Attr{timing(e.At.Known())},
-	})
+	}
+	for _, r := range e.Readings {
+		if key := markKeys()[r.Metric]; key != "" && r.finite() {
+			s.Attrs = append(s.Attrs, number(key, r.Value))
+		}
+	}
+	f.emit(s)
+}
+
+// markKeys are the attributes of readings that say more about what happened.
+func markKeys() map[Metric]string {
+	return map[Metric]string{
+		CheckpointLastStep: "training.job.checkpoint.step", CheckpointLastSize: "training.job.checkpoint.size", Epoch: "training.job.epoch",
+	}
 }
 
 func (f *fold) failureSpan() {
@@ -208,7 +221,7 @@ func (f *fold) failureSpan() {
 		return
 	}
 	f.emit(Span{
-		ID: spanIDOf(f.trace(), "failure", ""), Parent: f.root(), Name: failureSpan, Start: j.Ended, End: j.Ended,
+		ID: spanIDOf(f.job.trace, "failure", ""), Parent: f.root(), Name: failureSpan, Start: j.Ended, End: j.Ended,
 		Failed: true, Message: j.Message, Attrs: []Attr{text("error.type", j.ErrorType)},
 	})
 }
@@ -231,6 +244,7 @@ func (f *fold) closeAttempt(result string, end Time) {
 	if j.ErrorType != "" {
 		s.Attrs = append(s.Attrs, text("error.type", j.ErrorType))
 	}
+	f.notes(&s)
 	f.emit(s)
 }
 

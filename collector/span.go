@@ -30,6 +30,15 @@ type Span struct {
 	Failed  bool   // status Error; otherwise Unset
 	Message string // of the status
 	Attrs   []Attr
+	Events  []SpanEvent
+	Dropped uint64 // events that did not fit
+}
+
+// SpanEvent is something that happened during a span.
+type SpanEvent struct {
+	At    Time
+	Name  string
+	Attrs []Attr
 }
 
 // Attr is an attribute of a span: a text, or a number where Text is empty and IsNumber is set.
@@ -55,6 +64,23 @@ type TraceState struct {
 	Steps   uint64 `cbor:"3,keyasint,omitempty"` // gradient steps seen in this attempt
 	From    Time   `cbor:"4,keyasint,omitempty"` // where the next step span starts
 	Pending uint64 `cbor:"5,keyasint,omitempty"` // steps of the open window
+
+	// Phase is the phase whose span is open, and Since its start. They run behind the job's own while only a listing has told
+	// of a change: the poll that follows may know what happened in between, and a span cannot be taken back.
+	Phase  Phase  `cbor:"6,keyasint,omitempty"`
+	Since  Time   `cbor:"7,keyasint,omitempty"`
+	Open   bool   `cbor:"8,keyasint,omitempty"`  // the job ended, and its end is not counted yet for the same reason
+	Notes  []Note `cbor:"9,keyasint,omitempty"`  // of the open phase, oldest first
+	Lost   uint64 `cbor:"10,keyasint,omitempty"` // notes that did not fit
+	Status string `cbor:"12,keyasint,omitempty"` // the provider's word for Phase
+	Cause  string `cbor:"11,keyasint,omitempty"` // class of the failure that the newest telling warning announces
+}
+
+// Note is a notice that becomes an event of its phase's span.
+type Note struct {
+	At      Time   `cbor:"1,keyasint"`
+	Name    string `cbor:"2,keyasint,omitempty"`
+	Message string `cbor:"3,keyasint,omitempty"`
 }
 
 // TraceIDOf is the trace of one attempt of a job. Attempts count from 1. The id is a hash of length-prefixed parts, so that

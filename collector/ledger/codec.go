@@ -11,7 +11,7 @@ import (
 
 // Version is the version of every record. It goes up whenever a field is added, removed or changes its meaning, so that an
 // older binary refuses what it would misread.
-const Version = 1
+const Version = 2
 
 const (
 	headerSize    = 5       // version and checksum

@@ -3,10 +3,12 @@ package ledger
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -171,10 +173,10 @@ func TestSequenceAfterCheckpoint(t *testing.T) {
 func TestNewerIsRefused(t *testing.T) {
 	for _, key := range []string{schemaKey, tallyKey} {
 		dir, _, _ := lived(t)
-		raise(t, filepath.Join(dir, stateFile), key)
+		setVersion(t, filepath.Join(dir, stateFile), key, Version+1)
 		before := everyFile(t, dir)
 		_, err := Open(dir, Options{})
-		if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "version 2") {
+		if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), fmt.Sprint("version ", Version+1)) {
 			t.Fatal(err)
 		}
 		if !slices.EqualFunc(before, everyFile(t, dir), bytes.Equal) {
@@ -190,8 +192,23 @@ func TestNewerIsRefused(t *testing.T) {
 	}
 }
 
-// raise rewrites a record as a newer version of the program would have.
-func raise(t *testing.T, path, key string) {
+// TestOlderIsRead: the first version had no fields that this one reads differently.
+func TestOlderIsRead(t *testing.T) {
+	dir, _, _ := lived(t)
+	db := openDB(t, dir, Options{})
+	want := load(t, db)
+	db.Close()
+	for _, key := range []string{schemaKey, tallyKey} {
+		setVersion(t, filepath.Join(dir, stateFile), key, 1)
+	}
+	db = openDB(t, dir, Options{})
+	if got := load(t, db); len(want.Jobs) == 0 || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// setVersion rewrites a record as another version of the program would have.
+func setVersion(t *testing.T, path, key string, version byte) {
 	t.Helper()
 	b, err := openBolt(path, Options{}.withDefaults())
 	if err != nil {
@@ -199,7 +216,7 @@ func raise(t *testing.T, path, key string) {
 	}
 	err = b.Update(func(tx *bolt.Tx) error {
 		meta := tx.Bucket([]byte(metaKind.String()))
-		return meta.Put([]byte(key), asVersion(metaKind, key, meta.Get([]byte(key)), Version+1))
+		return meta.Put([]byte(key), asVersion(metaKind, key, meta.Get([]byte(key)), version))
 	})
 	if err := errors.Join(err, b.Close()); err != nil {
 		t.Fatal(err)

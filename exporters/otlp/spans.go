@@ -22,10 +22,27 @@ func EncodeSpan(s collector.Span) []byte {
 	for _, a := range s.Attrs {
 		b = appendAttr(b, 9, a)
 	}
+	for i := range s.Events {
+		b = appendEvent(b, 11, &s.Events[i])
+	}
+	if s.Dropped > 0 {
+		b = appendNumber(b, 12, s.Dropped)
+	}
 	if s.Failed {
 		b = appendError(b, 15, s.Message)
 	}
 	return b
+}
+
+// appendEvent writes a Span.Event.
+func appendEvent(b []byte, field protowire.Number, e *collector.SpanEvent) []byte {
+	var event []byte
+	event = appendFixed(event, 1, uint64(e.At))
+	event = appendText(event, 2, valid(e.Name))
+	for _, a := range e.Attrs {
+		event = appendAttr(event, 3, a)
+	}
+	return appendMessage(b, field, event)
 }
 
 // spanBound is at least the size of the encoding, unless text is invalid and grows.

@@ -29,6 +29,13 @@ func sampleSpans() []collector.Span {
 			},
 		},
 		{TraceID: trace, ID: collector.SpanID{2}, Parent: collector.SpanID{1}, Name: "phase running", Start: at.Add(-time.Minute), End: at},
+		{
+			TraceID: trace, ID: collector.SpanID{4}, Parent: collector.SpanID{1}, Name: "queue", Start: at.Add(-time.Hour), End: at, Dropped: 3,
+			Events: []collector.SpanEvent{
+				{At: at.Add(-time.Minute), Name: "FailedScheduling", Attrs: []collector.Attr{{Key: "training.event.message", Text: "0/8 nodes"}, {Key: "none"}}},
+				{At: at, Name: "bad \xff"},
+			},
+		},
 		{TraceID: trace, ID: collector.SpanID{3}, Parent: collector.SpanID{1}, Name: "bad \xff text", Start: at, End: at, Failed: true},
 	}
 }

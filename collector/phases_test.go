@@ -1,0 +1,244 @@
+package collector
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func phaseAt(second int, p Phase) Event {
+	return Event{ID: fmt.Sprintf("phase-%d-%s", second, p), Type: PhaseEvent, Phase: p, Status: strings.ToUpper(p.String()), At: at(second)}
+}
+
+func notice(second int, reason, message string) Event {
+	return Event{ID: "notice-" + reason, Type: NoticeEvent, Reason: reason, Message: message, At: at(second), Warning: true}
+}
+
+// listed is a line of a listing: a job that came to its phase at the given second.
+func listed(second int, p Phase, since int) Update {
+	return Update{At: at(second), HasPhase: true, Phase: p, Status: strings.ToUpper(p.String()), PhaseAt: at(since), Created: at(0)}
+}
+
+// timeline is the spans of phases as text.
+func timeline(spans []Span) []string {
+	var out []string
+	for _, s := range spans {
+		for _, a := range s.Attrs {
+			if a.Key == "training.job.phase" {
+				out = append(out, fmt.Sprintf("%s %d-%d", s.Name, s.Start.Sub(t0)/time.Second, s.End.Sub(t0)/time.Second))
+			}
+		}
+	}
+	return out
+}
+
+func TestAListingShowsAtOnceWhatThePollExplains(t *testing.T) {
+	job, spans, totals := polls(t, spansOn(), listed(5, Pending, 0), listed(100, Failed, 90))
+	if job.Phase != Failed || job.Since != at(90) || job.Status != "FAILED" || len(spans) != 0 || len(totals.Ended) != 0 {
+		t.Fatalf("after the listing: %s since %v, %d spans, ended %v", job.Phase, job.Since, len(spans), totals.Ended)
+	}
+	poll := poll(101, phaseAt(1, Pending), phaseAt(20, Initializing), phaseAt(30, Running), notice(89, "OOMKilling", ""), phaseAt(90, Failed))
+	job, spans, totals = polls(t, spansOn(), listed(5, Pending, 0), listed(100, Failed, 90), poll, listed(130, Failed, 90))
+	if want := []string{"queue 0-20", "initializing 20-30", "running 30-90"}; !slices.Equal(timeline(spans), want) {
+		t.Errorf("timeline %q, want %q", timeline(spans), want)
+	}
+	if want := []EndedSum{{Result: Failure, ErrorType: "out_of_memory", N: 1}}; !slices.Equal(totals.Ended, want) {
+		t.Errorf("ended %v, want %v", totals.Ended, want)
+	}
+	if job.Started != at(30) || job.Ended != at(90) || job.Trace.Open {
+		t.Errorf("started %v, ended %v, open %v", job.Started, job.Ended, job.Trace.Open)
+	}
+	if root := spans[len(spans)-1]; root.Name != rootSpan || root.Start != at(0) || root.End != at(90) || !root.Failed {
+		t.Errorf("the last span is %+v", root)
+	}
+	orphans(t, spans)
+}
+
+func TestAnEndThatNobodyExplainsIsCounted(t *testing.T) {
+	job, _, totals := polls(t, spansOn(), listed(5, Running, 1), poll(6), listed(60, Failed, 50), listed(120, Failed, 50))
+	if !job.Trace.Open || len(totals.Ended) != 0 {
+		t.Fatalf("counted before it was waited for: %v", totals.Ended)
+	}
+	for name, last := range map[string]Update{
+		"waited":    listed(60+int(settleAfter/time.Second), Failed, 50),
+		"not found": {At: at(130), Polled: true, NotFound: true},
+		"no events": {At: at(130), Polled: true},
+	} {
+		job, spans, totals := polls(t, spansOn(), listed(5, Running, 1), poll(6), listed(60, Failed, 50), last, last)
+		if job.Trace.Open || len(totals.Ended) != 1 || totals.Ended[0].N != 1 || timeline(spans)[len(timeline(spans))-1] != "running 1-50" {
+			t.Errorf("%s: ended %v, timeline %q", name, totals.Ended, timeline(spans))
+		}
+	}
+}
+
+func TestAFullCountComesAfterTheEndIsCounted(t *testing.T) {
+	full := Update{At: at(70), Polled: true, Listed: 1, Counted: true, Events: []Event{phaseAt(50, Failed)}}
+	job, _, _ := polls(t, ReduceOptions{}, listed(5, Running, 1), listed(60, Failed, 50), full)
+	if job.Reconciled != 0 {
+		t.Errorf("the poll that explains the end was taken for a look back: %d", job.Reconciled)
+	}
+	job, _, _ = polls(t, ReduceOptions{}, listed(5, Running, 1), listed(60, Failed, 50), full, full)
+	if job.Reconciled != 1 {
+		t.Errorf("%d looks back", job.Reconciled)
+	}
+}
+
+func TestNoticesAreEventsOfTheirPhase(t *testing.T) {
+	u := poll(100, phaseAt(1, Pending), notice(5, "FailedScheduling", "0/8 nodes are available"), phaseAt(20, Running), notice(25, "Pulled", "image"))
+	_, spans, totals := polls(t, spansOn(), listed(2, Pending, 0), u, poll(130, phaseAt(120, Succeeded)))
+	got := map[string]string{}
+	for _, s := range spans {
+		for _, e := range s.Events {
+			got[s.Name] += e.Name + ": " + e.Attrs[0].Text
+		}
+	}
+	if got["queue"] != "FailedScheduling: 0/8 nodes are available" || got["running"] != "Pulled: image" || len(got) != 2 {
+		t.Errorf("events %q", got)
+	}
+	if !slices.Contains(totals.Events, EventSum{Type: NoticeEvent, Reason: "Pulled", N: 1}) {
+		t.Errorf("totals %v", totals.Events)
+	}
+}
+
+func TestNoticesAreBounded(t *testing.T) {
+	var many []Event
+	for i := range 10 * maxNotes {
+		many = append(many, Event{ID: fmt.Sprint(i), Type: NoticeEvent, Reason: "BackOff", At: at(10 + i)})
+	}
+	job, _, _ := polls(t, spansOn(), listed(2, Running, 1), poll(300, many...))
+	if len(job.Trace.Notes) != maxNotes || job.Trace.Lost != 9*maxNotes {
+		t.Errorf("%d kept, %d lost", len(job.Trace.Notes), job.Trace.Lost)
+	}
+	_, spans, _ := polls(t, spansOn(), listed(2, Running, 1), poll(300, many...), poll(400, phaseAt(390, Failed)))
+	if s := spans[slices.IndexFunc(spans, func(s Span) bool { return s.Name == "running" })]; len(s.Events) != maxNotes || s.Dropped != 9*maxNotes {
+		t.Errorf("%d events, %d dropped", len(s.Events), s.Dropped)
+	}
+}
+
+func TestTheCauseIsTheMessageOrElseTheWarning(t *testing.T) {
+	for _, c := range []struct{ message, reason, want string }{
+		{"", "OOMKilling", "out_of_memory"}, {"exit code 1", "Evict", "preempted"}, {"dataset is missing", "OOMKilling", "data"}, {"", "Started", unspecified},
+	} {
+		end := phaseAt(90, Failed)
+		end.Message = c.message
+		job, _, _ := polls(t, ReduceOptions{}, listed(5, Running, 1), poll(100, notice(80, c.reason, ""), end))
+		if job.ErrorType != c.want {
+			t.Errorf("%q after %s: %s, want %s", c.message, c.reason, job.ErrorType, c.want)
+		}
+	}
+}
+
+func TestGoneWhileStoppingIsCancelled(t *testing.T) {
+	job, _, totals := polls(t, spansOn(), listed(5, Running, 1), listed(60, Stopping, 50), Update{At: at(90), Absent: true})
+	if job.Phase != Cancelled || job.Result != Cancellation || len(totals.Ended) != 1 {
+		t.Errorf("%s, %v", job.Phase, totals.Ended)
+	}
+	job, _, _ = polls(t, spansOn(), listed(5, Running, 1), Update{At: at(90), Absent: true})
+	if job.Phase != Unknown || !job.Gone {
+		t.Errorf("a running job that is off the list is %s", job.Phase)
+	}
+}
+
+func TestObservedChangesAreCounted(t *testing.T) {
+	var updates []Update
+	for i, p := range []Phase{Pending, Pending, Running, Running, Succeeded, Succeeded} {
+		updates = append(updates, Update{At: at(10 * i), HasPhase: true, Phase: p, Status: p.String(), Observed: true, Polled: true})
+	}
+	job, spans, totals := polls(t, spansOn(), updates...)
+	if n := countOf(job.Events, "phase_changed"); n != 2 || totals.Read != 2 {
+		t.Errorf("%d changes, %d read", n, totals.Read)
+	}
+	if want := []string{"queue 0-20", "running 20-40"}; !slices.Equal(timeline(spans), want) || job.Started.Known() {
+		t.Errorf("timeline %q, started %v", timeline(spans), job.Started)
+	}
+}
+
+func TestALongOverlapIsRemembered(t *testing.T) {
+	var many []Event
+	for i := range 500 {
+		many = append(many, Event{ID: fmt.Sprint(i), Type: NoticeEvent, At: at(i)})
+	}
+	again := poll(600, many...)
+	again.Window = 1000
+	job, _, totals := polls(t, ReduceOptions{}, again, again, again)
+	if job.EventCount() != 500 || totals.Duplicate != 1000 {
+		t.Errorf("%d counted, %d duplicates", job.EventCount(), totals.Duplicate)
+	}
+	again.Window = 1 << 30
+	if job, _, _ = polls(t, ReduceOptions{}, again); len(job.Window) != 500 {
+		t.Errorf("the window has %d", len(job.Window))
+	}
+}
+
+// TestTheTimelineIsThatOfTheHistory reads random histories with random listings and polls between them: whatever the listings
+// showed first, spans are those that the history tells, each once.
+func TestTheTimelineIsThatOfTheHistory(t *testing.T) {
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		events, want := phaseHistory(r)
+		var updates []Update
+		for now := 1; now < 300; now += 1 + r.IntN(40) {
+			seen := events[:visible(events, now)]
+			last := seen[len(seen)-1]
+			updates = append(updates, listed(now, last.Phase, int(last.At.Sub(t0)/time.Second)))
+			if r.IntN(3) == 0 {
+				updates = append(updates, poll(now, shuffled(r, seen)...))
+			}
+		}
+		updates = append(updates, poll(400, events...))
+		job, spans, totals := polls(t, spansOn(), updates...)
+		if got := timeline(spans); !slices.Equal(got, want) {
+			t.Fatalf("seed %d: timeline %q, want %q", seed, got, want)
+		}
+		if job.Phase != events[len(events)-1].Phase || len(totals.Ended) != 1 || job.EventCount() != uint64(len(events)) {
+			t.Fatalf("seed %d: %s, ended %v, %d events of %d", seed, job.Phase, totals.Ended, job.EventCount(), len(events))
+		}
+		orphans(t, spans)
+	}
+}
+
+func visible(events []Event, now int) int {
+	n := 0
+	for n < len(events) && events[n].At <= at(now) {
+		n++
+	}
+	return n
+}
+
+func shuffled(r *rand.Rand, events []Event) []Event {
+	events = slices.Clone(events)
+	r.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+	return events
+}
+
+// phaseHistory is a life with an end, and the timeline that its trace must have.
+func phaseHistory(r *rand.Rand) (events []Event, want []string) {
+	phases := []Phase{Pending, Initializing, Running, Paused, Running, Stopping}
+	now, phase := 0, Pending
+	events = append(events, phaseAt(0, Pending))
+	for range 1 + r.IntN(8) {
+		next := phases[r.IntN(len(phases))]
+		if next == phase {
+			continue
+		}
+		end := now + 1 + r.IntN(40)
+		want = append(want, spanText(phase, now, end))
+		now, phase = end, next
+		events = append(events, phaseAt(now, phase))
+	}
+	end := now + 1 + r.IntN(40)
+	want = append(want, spanText(phase, now, end))
+	ends := []Phase{Succeeded, Failed, Cancelled}
+	return append(events, phaseAt(end, ends[r.IntN(3)])), want
+}
+
+func spanText(p Phase, from, to int) string {
+	name := p.String()
+	if p == Pending {
+		name = "queue"
+	}
+	return fmt.Sprintf("%s %d-%d", name, from, to)
+}

@@ -1,0 +1,210 @@
+package collector
+
+import (
+	"slices"
+	"time"
+)
+
+// settleAfter is how long the end of a job waits for the poll that tells how it came to it.
+const settleAfter = 5 * time.Minute
+
+// phase takes a state that the provider reports outside events.
+func (f *fold) phase() {
+	if !f.u.HasPhase {
+		return
+	}
+	at := f.u.At
+	switch {
+	case f.u.PhaseAt.Known():
+		at = min(f.u.PhaseAt, f.u.At)
+	case f.u.Phase.Ended() && f.job.Ended.Known():
+		at = f.job.Ended
+	}
+	before := f.job.Phase
+	f.reported(f.u.Phase, f.u.Status, f.u.Message, at)
+	if f.job.Phase == Running && f.u.Phase == Running && f.u.PhaseAt.Known() {
+		f.ran(at)
+	}
+	if f.u.Observed && f.job.Phase != before {
+		f.observed()
+	}
+}
+
+// observed counts a change of phase that nobody but us has a record of.
+func (f *fold) observed() {
+	f.job.Events = bump(slices.Clone(f.job.Events), PhaseEvent.String(), eventTypeCount)
+	f.tally.Events = addEvents(f.tally.Events, EventSum{Type: PhaseEvent, N: 1})
+	f.tally.Read++
+}
+
+// phaseEvent takes one line of the provider's history. It may tell of times before the phase that a listing has told of
+// already: then it only belongs to the trace.
+func (f *fold) phaseEvent(e pass, at Time) {
+	j := f.job
+	if j.Status == "" || !at.Known() || at >= j.Since {
+		f.reported(e.Phase, e.Status, e.Message, at)
+	}
+	if at.Known() && at < j.Trace.Since && j.PhaseSeq > 1 {
+		return // its place in the trace is taken
+	}
+	f.trace(e.Phase, e.Status, at)
+	if e.Phase == Running && at.Known() {
+		f.ran(at)
+	}
+	if e.Phase.Ended() && j.Phase.Ended() {
+		f.finish(at)
+	}
+}
+
+// ran notes when training first ran in this attempt.
+func (f *fold) ran(at Time) {
+	if j := f.job; !j.Started.Known() || at < j.Started {
+		j.Started, f.changed = at, true
+	}
+}
+
+// reported takes a phase that the provider states.
+func (f *fold) reported(p Phase, status, message string, at Time) {
+	j := f.job
+	if status = Clean(status); status != "" && status != j.Status {
+		j.Status, f.changed = status, true
+	}
+	switch {
+	case p == j.Phase:
+	case p.Ended():
+		f.end(p, message, at)
+	case !j.Phase.Ended():
+		f.setPhase(p, at)
+	case countOf(j.Events, EndedEvent.String()) == 0 && p == Running && (!at.Known() || at > j.Ended):
+		f.restart(at)
+		f.setPhase(p, at)
+	}
+}
+
+// setPhase shows the phase that the job is in. Its spans follow with trace.
+func (f *fold) setPhase(p Phase, at Time) {
+	j := f.job
+	if p == j.Phase {
+		return
+	}
+	j.Phase, j.Since = p, f.orNow(at)
+	f.changed, f.news = true, true
+}
+
+// enter shows a phase of which it is known how the job came to it.
+func (f *fold) enter(p Phase, at Time) {
+	f.setPhase(p, at)
+	f.trace(p, "", at)
+}
+
+// trace closes the span of the phase before and opens that of p, which the provider calls status.
+func (f *fold) trace(p Phase, status string, at Time) {
+	t := &f.job.Trace
+	if p != t.Phase {
+		f.phaseSpan(at)
+		t.Phase, t.Since, t.Status = p, f.orNow(at), Clean(status)
+		f.job.PhaseSeq++
+		f.changed = true
+	}
+	if p == Running {
+		f.marker(at)
+	}
+}
+
+// settle completes the trace from what was reported, once a poll was read to its end: nobody knows more. A job that ended
+// and cannot be polled is not waited for.
+func (f *fold) settle() {
+	j := f.job
+	asked := f.u.Polled && !f.u.More && !f.u.Early
+	waited := j.Trace.Open && f.u.At.Sub(j.Since) >= settleAfter
+	if !asked && !waited {
+		return
+	}
+	if j.Phase != j.Trace.Phase {
+		f.trace(j.Phase, j.Status, max(j.Since, j.Trace.Since))
+	}
+	f.finish(j.Ended)
+}
+
+// end is the first word about how the job ended; later ones change nothing. It is shown at once, and counted by finish.
+func (f *fold) end(p Phase, message string, at Time) {
+	j := f.job
+	if j.Phase.Ended() {
+		return
+	}
+	f.setPhase(p, at)
+	j.Gone, j.Hidden = false, false
+	j.Ended, j.Result, j.Message = f.orNow(at), resultOf(p), Clean(message)
+	j.Trace.Open = true
+	if _, planned := j.Reading(StepLimit, ""); planned && p == Succeeded {
+		f.set(Reading{Metric: Progress, Value: 1, At: at})
+	}
+}
+
+// finish counts the end and closes the trace.
+func (f *fold) finish(at Time) {
+	j := f.job
+	if !j.Trace.Open {
+		return
+	}
+	j.Trace.Open, f.changed = false, true
+	if j.Phase == Failed {
+		j.ErrorType = f.failureClass()
+	}
+	f.trace(j.Phase, j.Status, at)
+	f.tally.Ended = append(f.tally.Ended, EndedSum{Result: j.Result, ErrorType: j.ErrorType, N: 1})
+	f.failureSpan()
+	f.closeAttempt(j.Result.String(), j.Ended)
+}
+
+// failureClass is what the provider's message says, or else the warnings before it.
+func (f *fold) failureClass() string {
+	class := FailureClass(f.job.Message)
+	if f.job.Trace.Cause != "" && (class == unspecified || class == OtherClass) {
+		return f.job.Trace.Cause
+	}
+	return class
+}
+
+// maxNotes bounds the notices of one phase that become events of its span.
+const maxNotes = 16
+
+// notice keeps what happened for the span of the phase.
+func (f *fold) notice(e pass, at Time) {
+	t := &f.job.Trace
+	if t.Root {
+		return
+	}
+	if class := FailureClass(e.Reason + " " + e.Message); e.Warning && class != OtherClass && class != unspecified {
+		t.Cause = class
+	}
+	if !f.o.Spans {
+		return
+	}
+	if len(t.Notes) >= maxNotes {
+		t.Lost++
+		return
+	}
+	t.Notes = append(slices.Clone(t.Notes), Note{At: f.orNow(at), Name: Clean(e.Reason), Message: Clean(e.Message)})
+}
+
+// notes are the events of the span that is being closed. Later ones stay for the next.
+func (f *fold) notes(s *Span) {
+	t := &f.job.Trace
+	var rest []Note
+	for _, n := range t.Notes {
+		if n.At > s.End {
+			rest = append(rest, n)
+			continue
+		}
+		name := n.Name
+		if name == "" {
+			name = NoticeEvent.String()
+		}
+		s.Events = append(s.Events, SpanEvent{At: n.At, Name: name, Attrs: []Attr{text("training.event.message", n.Message)}})
+	}
+	t.Notes = rest
+	if len(rest) == 0 {
+		s.Dropped, t.Lost = t.Lost, 0
+	}
+}
