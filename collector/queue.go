@@ -9,13 +9,15 @@ type item struct {
 	asked Time    // when it last answered, since the process began
 	rate  float64 // polls per second that it adds to the demand
 	fails int     // polls in a row that failed
+	again bool    // there was news while a worker had it
 	place int     // in the queue; -1 while a worker has it
 }
 
 // queue is a heap by due time, for container/heap.
 type queue []*item
 
-func (q queue) Len() int           { return len(q) }
+func (q queue) Len() int { return len(q) }
+
 func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
 
 func (q queue) Swap(i, j int) {

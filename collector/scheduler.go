@@ -24,6 +24,8 @@ type Scheduler struct {
 	queue  queue
 	items  map[Key]*item
 	demand float64   // polls per second of all items
+	purse  purse     // what polls and listings may cost
+	told   float64   // the demand ratio that the log was told of
 	probed time.Time // when a source without jobs was last asked; owned by the listing under way
 }
 
@@ -34,8 +36,6 @@ const (
 	lostInterval   = 10 * time.Minute // the longest wait for a job that polls do not find
 	hiddenInterval = time.Hour        // of a job that was not found for so long that its series left
 	probeEvery     = time.Minute      // of a source without jobs
-	// fullAt is the share of the budget at which intervals are stretched.
-	fullAt = 0.8
 )
 
 // NewScheduler returns the scheduler of one source, which polls with the source's cadence if it is [Paced].
@@ -47,7 +47,7 @@ func NewScheduler(name string, src Source, r *Recorder, s *Store, h *Health, log
 	f, _ := src.(Follower)
 	return &Scheduler{
 		name: name, source: src, follower: f, cadence: c, recorder: r, store: s, health: h,
-		log: newLimitedLog(log.With("source", name)), items: map[Key]*item{},
+		log: newLimitedLog(log.With("source", name)), items: map[Key]*item{}, purse: newPurse(c.Rate, c.Burst),
 	}
 }
 
@@ -57,6 +57,7 @@ func (c Cadence) with(o Cadence) Cadence {
 	c.Running = cmp.Or(o.Running, c.Running)
 	c.Paused = cmp.Or(o.Paused, c.Paused)
 	c.Rate = cmp.Or(o.Rate, c.Rate)
+	c.Burst = cmp.Or(o.Burst, c.Burst)
 	c.Workers = cmp.Or(o.Workers, c.Workers)
 	if o.Reconcile != nil {
 		c.Reconcile = o.Reconcile
@@ -70,12 +71,19 @@ type outcome struct {
 	asked  Time // when the answer came; unknown if there was none
 	more   bool
 	failed bool
+	cost   int64 // requests made
+}
+
+// listDone is what a listing leaves for the queue.
+type listDone struct {
+	soon []Key // jobs with news that only a poll tells
+	cost int64 // requests made
 }
 
 // Run polls until ctx ends and returns when nothing it started is left.
 func (s *Scheduler) Run(ctx context.Context) error {
 	work, done := make(chan *item), make(chan outcome)
-	listed := make(chan struct{}, 1)
+	lists := make(chan listDone, 1)
 	wake, added := s.store.Added(s.name)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -85,7 +93,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 	added() // what is known already is taken up by resume
 	s.resume()
-	listing := s.startList(ctx, &wg, listed)
+	listing := s.startList(ctx, &wg, lists)
 	nextList := time.Time{}
 	idle := s.cadence.Workers
 	timer := time.NewTimer(0)
@@ -98,10 +106,15 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			return s.await(done, s.cadence.Workers-idle)
 		case <-timer.C:
 			if !listing && !time.Now().Before(nextList) {
-				listing = s.startList(ctx, &wg, listed)
+				listing = s.startList(ctx, &wg, lists)
 			}
-		case <-listed:
-			listing, nextList = false, time.Now().Add(s.cadence.List)
+		case l := <-lists:
+			s.admit(added())
+			s.hurry(l.soon)
+			s.purse.listed(l.cost)
+			listing, nextList = false, time.Now().Add(s.listEvery())
+			s.reportDemand()
+			s.tellBudget()
 		case <-wake:
 			s.admit(added())
 		case out := <-done:
@@ -111,10 +124,11 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 }
 
-func (s *Scheduler) startList(ctx context.Context, wg *sync.WaitGroup, listed chan<- struct{}) bool {
+func (s *Scheduler) startList(ctx context.Context, wg *sync.WaitGroup, lists chan<- listDone) bool {
 	wg.Go(func() {
-		s.list(ctx)
-		listed <- struct{}{}
+		counted, cost := withCost(ctx)
+		soon := s.list(counted)
+		lists <- listDone{soon: soon, cost: cost.Load()}
 	})
 	return true
 }
@@ -136,7 +150,7 @@ func (s *Scheduler) worker(ctx context.Context, work <-chan *item, done chan<- o
 // dispatch hands due polls to idle workers and returns how many.
 func (s *Scheduler) dispatch(work chan<- *item, idle int) (n int) {
 	now := time.Now()
-	for n < idle && len(s.queue) > 0 && !s.queue[0].due.After(now) {
+	for n < idle && len(s.queue) > 0 && !s.queue[0].due.After(now) && s.purse.take(now) {
 		it := heap.Pop(&s.queue).(*item)
 		work <- it
 		n++
@@ -155,7 +169,7 @@ func (s *Scheduler) untilNext(idle int, listing bool, nextList time.Time) time.D
 		wait = time.Until(nextList)
 	}
 	if idle > 0 && len(s.queue) > 0 {
-		wait = min(wait, time.Until(s.queue[0].due))
+		wait = min(wait, max(time.Until(s.queue[0].due), s.purse.wait(time.Now())))
 	}
 	return max(wait, 0)
 }
@@ -164,10 +178,14 @@ func (s *Scheduler) untilNext(idle int, listing bool, nextList time.Time) time.D
 func (s *Scheduler) resume() {
 	now := time.Now()
 	for _, j := range s.store.JobsOf(s.name) {
-		if every, ok := s.interval(j); ok {
-			s.add(j, now.Add(spread(j.Key, every)))
+		s.add(j, now)
+	}
+	for _, it := range s.queue {
+		if every, ok := s.interval(s.store.Job(it.key)); ok {
+			it.due = now.Add(spread(it.key, s.stretch(every)))
 		}
 	}
+	heap.Init(&s.queue)
 }
 
 // admit asks new jobs, and those that came back, at once.
@@ -179,10 +197,44 @@ func (s *Scheduler) admit(added []Key) {
 		case j == nil:
 		case it == nil:
 			s.add(j, now)
-		case it.place >= 0 && it.due.After(now):
-			it.due = now
+		default:
+			s.advance(it, now)
+		}
+	}
+}
+
+// hurry asks jobs of which a listing had news before their time. Those that ended come before all others: what a listing shows
+// of an end is half of it.
+func (s *Scheduler) hurry(keys []Key) {
+	now := time.Now()
+	for _, k := range keys {
+		it, j := s.items[k], s.store.Job(k)
+		switch {
+		case j == nil:
+			continue
+		case it == nil:
+			s.add(j, now)
+			it = s.items[k]
+		}
+		if it != nil {
+			s.advance(it, now)
+		}
+		if it != nil && it.place > 0 && j.Trace.Open {
+			it.due = s.queue[0].due.Add(-1)
 			heap.Fix(&s.queue, it.place)
 		}
+	}
+}
+
+// advance makes a job due now, or again once the poll that is under way has returned.
+func (s *Scheduler) advance(it *item, now time.Time) {
+	if it.place < 0 {
+		it.again = true
+		return
+	}
+	if it.due.After(now) {
+		it.due = now
+		heap.Fix(&s.queue, it.place)
 	}
 }
 
@@ -190,7 +242,12 @@ func (s *Scheduler) add(j *Job, due time.Time) {
 	if s.follower == nil || s.items[j.Key] != nil {
 		return
 	}
+	every, wanted := s.interval(j)
+	if !wanted {
+		return
+	}
 	it := &item{key: j.Key, due: due}
 	s.items[j.Key] = it
+	s.weigh(it, j, every)
 	heap.Push(&s.queue, it)
 }

@@ -16,6 +16,7 @@ func spread(k Key, every time.Duration) time.Duration {
 // reschedule decides when a job that was just asked is due again.
 func (s *Scheduler) reschedule(out outcome) {
 	defer s.reportDemand()
+	s.purse.polled(out.cost)
 	it, j := s.items[out.key], s.store.Job(out.key)
 	s.demand -= it.rate
 	it.rate = 0
@@ -28,7 +29,9 @@ func (s *Scheduler) reschedule(out outcome) {
 		return
 	}
 	it.asked = max(it.asked, out.asked)
+	s.weigh(it, j, every)
 	it.due = time.Now().Add(s.wait(it, j, out, every))
+	it.again = false
 	heap.Push(&s.queue, it)
 }
 
@@ -39,24 +42,35 @@ func (s *Scheduler) wait(it *item, j *Job, out outcome, every time.Duration) tim
 		return limit/2 + rand.N(limit/2+1)
 	}
 	it.fails = 0
-	if out.more {
+	if out.more || it.again {
 		return 0
 	}
 	if !j.Done() {
-		it.rate = 1 / max(every, time.Millisecond).Seconds()
-		s.demand += it.rate
 		every = s.stretch(every)
 	}
 	return every
 }
 
+// weigh adds to the demand what a job asks for. A job that is done is asked a few times more, and adds nothing.
+func (s *Scheduler) weigh(it *item, j *Job, every time.Duration) {
+	if !j.Done() {
+		it.rate = 1 / max(every, time.Millisecond).Seconds()
+		s.demand += it.rate
+	}
+}
+
 // stretch lengthens intervals together when the polls that are due would use up the budget.
 func (s *Scheduler) stretch(every time.Duration) time.Duration {
-	if s.cadence.Rate <= 0 {
-		return every
+	return time.Duration(float64(every) * max(1, s.purse.load(s.demand, s.listEvery())))
+}
+
+// listEvery is how long to wait between listings: they may take half of the budget, or all of it where nothing else is asked.
+func (s *Scheduler) listEvery() time.Duration {
+	share := 0.5
+	if s.follower == nil {
+		share = 1
 	}
-	ratio := s.demand / s.cadence.Rate
-	return time.Duration(float64(every) * max(1, ratio/fullAt))
+	return max(s.cadence.List, s.purse.listing(share))
 }
 
 // interval is how long a job can wait from one poll to the next; false if it need not be asked again.
@@ -66,6 +80,8 @@ func (s *Scheduler) interval(j *Job) (time.Duration, bool) {
 		return s.lost(j), true
 	case j.Gone: // off the list: asked again when it is listed again
 		return 0, false
+	case j.Phase.Ended() && j.Trace.Open: // the end is not explained yet
+		return s.cadence.Running, true
 	case j.Phase.Ended():
 		if int(j.Reconciled) >= len(s.cadence.Reconcile) {
 			return 0, false
@@ -89,8 +105,32 @@ func (s *Scheduler) lost(j *Job) time.Duration {
 	return min(max(away/2, s.cadence.Running), lostInterval)
 }
 
+// reportDemand tells what polling as often as is wanted would cost, as a share of the budget.
 func (s *Scheduler) reportDemand() {
-	if s.cadence.Rate > 0 {
-		s.health.Demand(max(s.demand, 0) / s.cadence.Rate)
+	if p, ok := s.source.(Paced); ok {
+		s.purse.rate = p.Cadence().Rate
+	}
+	if s.purse.rate > 0 {
+		s.health.Demand(s.purse.wanted(max(s.demand, 0), s.cadence.List) / s.purse.rate)
+	}
+}
+
+// tellBudget logs that jobs do not fit the budget, once, and again when it gets twice as bad or passes.
+func (s *Scheduler) tellBudget() {
+	if s.purse.rate <= 0 {
+		return
+	}
+	wanted := s.purse.wanted(max(s.demand, 0), s.cadence.List)
+	ratio := wanted / s.purse.rate
+	switch {
+	case ratio > 1 && ratio >= 2*s.told:
+		s.log.log.Warn("the jobs do not fit the request budget: they are asked less often than configured",
+			"jobs", len(s.items), "requests_per_second_wanted", wanted, "requests_per_second_allowed", s.purse.rate,
+			"running_interval", s.stretch(s.cadence.Running).Round(time.Second), "configured", s.cadence.Running,
+			"list_interval", s.listEvery().Round(time.Second))
+		s.told = ratio
+	case ratio <= 1 && s.told > 0:
+		s.log.log.Info("the jobs fit the request budget again", "jobs", len(s.items))
+		s.told = 0
 	}
 }

@@ -9,8 +9,10 @@ import (
 )
 
 // poll asks about one job and records the answer.
-func (s *Scheduler) poll(ctx context.Context, k Key, asked Time) outcome {
-	out := outcome{key: k}
+func (s *Scheduler) poll(ctx context.Context, k Key, asked Time) (out outcome) {
+	out.key = k
+	ctx, cost := withCost(ctx)
+	defer func() { out.cost = cost.Load() }()
 	j := s.store.Job(k)
 	if j == nil {
 		return out
@@ -66,12 +68,13 @@ func (s *Scheduler) follow(ctx context.Context, j *Job) (Update, error) {
 	return u, err
 }
 
-func (s *Scheduler) list(ctx context.Context) {
-	err := s.listOnce(ctx)
+func (s *Scheduler) list(ctx context.Context) (soon []Key) {
+	soon, err := s.listOnce(ctx)
 	if err != nil && ctx.Err() == nil {
 		s.log.warn("list/"+ClassOf(err), "listing jobs failed", "err", err)
 	}
 	s.probeIdle(ctx)
+	return soon
 }
 
 // probeIdle asks a service that has no jobs to ask about, so that a source that would not work is down before its first job
@@ -95,18 +98,19 @@ func (s *Scheduler) probeIdle(ctx context.Context) {
 	}
 }
 
-func (s *Scheduler) listOnce(ctx context.Context) error {
+// listOnce records a listing and returns the jobs that it had news of.
+func (s *Scheduler) listOnce(ctx context.Context) (soon []Key, err error) {
 	start := time.Now()
 	within, cancel := context.WithTimeout(ctx, listWithin)
 	defer cancel()
 	l, err := s.source.List(within)
 	now := time.Now()
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	s.health.Listed(start, now, l.Local, err)
 	if l.Unchanged {
-		return err
+		return nil, err
 	}
 	for updates := s.listing(l, TimeOf(now), err != nil); len(updates) > 0; {
 		n := min(len(updates), maxBatch)
@@ -114,11 +118,27 @@ func (s *Scheduler) listOnce(ctx context.Context) error {
 			if r, ok := s.source.(Relister); ok {
 				r.Relist()
 			}
-			return fmt.Errorf("record the listing: %w", err)
+			return soon, fmt.Errorf("record the listing: %w", err)
 		}
+		soon = append(soon, s.news(updates[:n])...)
 		updates = updates[n:]
 	}
-	return err
+	return soon, err
+}
+
+// news are the jobs that a listing tells to poll, or whose end it told of.
+func (s *Scheduler) news(updates []Update) (soon []Key) {
+	if s.follower == nil {
+		return nil
+	}
+	for i := range updates {
+		u := &updates[i]
+		j := s.store.Job(u.Key)
+		if j != nil && (u.Soon || j.Trace.Open) {
+			soon = append(soon, u.Key)
+		}
+	}
+	return soon
 }
 
 // listing completes the updates of a listing, with those for jobs that it lacks.
@@ -144,7 +164,8 @@ func (s *Scheduler) listing(l Listing, now Time, failed bool) []Update {
 // Once makes one round: a listing, and every job followed to the end of its backlog. It returns what went wrong, one error of
 // each class.
 func (s *Scheduler) Once(ctx context.Context) error {
-	errs := []error{s.listOnce(ctx)}
+	_, err := s.listOnce(ctx)
+	errs := []error{err}
 	if s.follower == nil {
 		return errors.Join(errs...)
 	}

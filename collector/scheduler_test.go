@@ -204,12 +204,12 @@ func TestAListingThatWasNotRecordedComesAgain(t *testing.T) {
 	r := &relister{fakeSource: fakeSource{ids: []string{"a"}, asked: map[string][]time.Time{}, answer: running}}
 	s := NewScheduler("s", r, b.Recorder, b.store, NewHealth(time.Now()), slog.New(slog.DiscardHandler))
 	l.before = func(*Batch) error { return errors.New("disk full") }
-	if err := s.listOnce(t.Context()); err == nil {
+	if _, err := s.listOnce(t.Context()); err == nil {
 		t.Fatal("a listing that was not recorded was reported as done")
 	}
 	l.before = nil
 	for range 3 {
-		if err := s.listOnce(t.Context()); err != nil {
+		if _, err := s.listOnce(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if j := b.store.Job(Key{"s", "a"}); j == nil || j.Gone {

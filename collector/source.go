@@ -34,7 +34,8 @@ type Prober interface {
 	Probe(ctx context.Context) error
 }
 
-// Paced is a Source that says how often it wants to be polled; others get [DefaultCadence].
+// Paced is a Source that says how often it wants to be polled; others get [DefaultCadence]. Only the Rate may change, when the
+// service slows us down.
 type Paced interface{ Cadence() Cadence }
 
 // Listing is one look at all jobs of a source.
@@ -61,7 +62,8 @@ type Cadence struct {
 	Running   time.Duration   //
 	Paused    time.Duration   //
 	Reconcile []time.Duration // after a job's end, its events are read and counted once more
-	Rate      float64         // polls per second that fit the source's request budget; 0 is no bound
+	Rate      float64         // requests per second that the source may make, which is asked for again and again; 0 is no bound
+	Burst     float64         // requests that may be made at once after a quiet time; a second's worth if 0
 	Workers   int             // polls at once
 }
 
