@@ -57,6 +57,17 @@ func TestAListingShowsAtOnceWhatThePollExplains(t *testing.T) {
 	orphans(t, spans)
 }
 
+func TestAHistoryThatLagsOrIsLateChangesNothingShown(t *testing.T) {
+	job, _, _ := polls(t, spansOn(), listed(5, Pending, 0), listed(100, Paused, 90), poll(101, phaseAt(1, Pending), phaseAt(30, Running)))
+	if job.Phase != Paused || job.Since != at(90) || job.Started != at(30) {
+		t.Errorf("%s since %v, started %v", job.Phase, job.Since, job.Started)
+	}
+	_, spans, _ := polls(t, spansOn(), listed(5, Pending, 0), poll(50, phaseAt(30, Running)), poll(101, phaseAt(20, Initializing)), poll(120, phaseAt(110, Succeeded)))
+	if want := []string{"queue 0-30", "running 30-110"}; !slices.Equal(timeline(spans), want) {
+		t.Errorf("timeline %q, want %q", timeline(spans), want)
+	}
+}
+
 func TestAnEndThatNobodyExplainsIsCounted(t *testing.T) {
 	job, _, totals := polls(t, spansOn(), listed(5, Running, 1), poll(6), listed(60, Failed, 50), listed(120, Failed, 50))
 	if !job.Trace.Open || len(totals.Ended) != 0 {
