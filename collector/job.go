@@ -137,6 +137,14 @@ func (j *Job) EventCount() uint64 {
 // Done reports whether the job will change no more: it ended, or nobody can say what became of it.
 func (j *Job) Done() bool { return j.Phase.Ended() || j.Gone }
 
+// caughtUp reports whether the job's counts are complete. Those of a backlog that is still being read would look like progress.
+func (j *Job) caughtUp() bool { return j.Live || j.Done() }
+
+// tellsSteps reports whether the provider tells of gradient steps: one that states phases may know of none.
+func (j *Job) tellsSteps() bool {
+	return j.Steps > 0 || j.Status == "" || countOf(j.Events, StartedEvent.String()) > 0
+}
+
 // Reading returns the latest value of a metric; false if there is none.
 func (j *Job) Reading(m Metric, label string) (float64, bool) {
 	i, ok := findReading(j.Readings, m, label)

@@ -253,3 +253,41 @@ func spanText(p Phase, from, to int) string {
 	}
 	return fmt.Sprintf("%s %d-%d", name, from, to)
 }
+
+// TestAListedJobIsShownBeforeItsBacklogIsRead: its phase, that is, and no counters, which would rise as the backlog is read.
+func TestAListedJobIsShownBeforeItsBacklogIsRead(t *testing.T) {
+	b := start(t, newFakeLedger(), RecorderOptions{})
+	u := listed(5, Running, 1)
+	u.Key = testKey
+	more := poll(6, notice(2, "Pulled", ""))
+	more.Key, more.More = testKey, true
+	b.apply(t, u, more)
+	var names []string
+	for j := range b.store.Snapshot().Jobs.All {
+		names = append(names, pointsOf(j)...)
+	}
+	if !slices.Contains(names, "training_job_phase") || slices.Contains(names, "training_job_events_total") {
+		t.Errorf("shown: %q", names)
+	}
+	more.More = false
+	b.apply(t, more)
+	names = nil
+	for j := range b.store.Snapshot().Jobs.All {
+		names = append(names, pointsOf(j)...)
+	}
+	if !slices.Contains(names, "training_job_events_total") || slices.Contains(names, "training_job_gradient_steps_total") {
+		t.Errorf("shown after the backlog: %q", names)
+	}
+}
+
+// pointsOf are the names of the metrics that a job has.
+func pointsOf(j *Job) (names []string) {
+	var p Points
+	for _, r := range JobRows() {
+		p.Reset()
+		if r.Read(j, &p); p.Len() > 0 {
+			names = append(names, r.Prom)
+		}
+	}
+	return names
+}

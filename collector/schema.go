@@ -96,7 +96,11 @@ func addTime(to *Points, t Time) {
 func counterRow(name, unit, help string, get func(*Job) uint64) jobRow {
 	return jobRow{
 		Name: name, Prom: promName(name, unit, Counter), Unit: unit, Kind: Counter, Help: help,
-		read: func(j *Job, to *Points) { to.Add(float64(get(j))) },
+		read: func(j *Job, to *Points) {
+			if j.caughtUp() {
+				to.Add(float64(get(j)))
+			}
+		},
 	}
 }
 

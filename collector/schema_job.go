@@ -72,12 +72,24 @@ func progressRows() []jobRow {
 			"Step the job is at, as the provider counts; it can fall where the provider counts per epoch."),
 		upDown(readingRow(StepLimit, Lasting, "training.job.step.limit", "{step}",
 			"Planned steps. With gradient accumulation fewer may come.")),
-		counterRow("training.job.gradient_steps", "{step}", "Distinct gradient steps seen.", func(j *Job) uint64 { return j.Steps }),
+		{
+			Name: "training.job.gradient_steps", Prom: "training_job_gradient_steps_total", Unit: "{step}", Kind: Counter,
+			Help: "Distinct gradient steps seen. Absent where the provider tells of none.",
+			read: func(j *Job, to *Points) {
+				if j.caughtUp() && j.tellsSteps() {
+					to.Add(float64(j.Steps))
+				}
+			},
+		},
 		{
 			Name: "training.job.events", Prom: "training_job_events_total", Unit: "{event}", Kind: Counter,
 			Help:   "Distinct events seen, by type.",
 			Labels: []string{"training.event.type"},
-			read:   func(j *Job, to *Points) { addCounts(to, j.Events) },
+			read: func(j *Job, to *Points) {
+				if j.caughtUp() {
+					addCounts(to, j.Events)
+				}
+			},
 		},
 		{
 			Name: "training.job.nonfinite_values", Prom: "training_job_nonfinite_values_total", Unit: "{value}", Kind: Counter,

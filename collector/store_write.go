@@ -112,10 +112,10 @@ func (s *Store) replace(state State) {
 	s.write(&Batch{Jobs: state.Jobs, Groups: state.Groups, Totals: state.Totals})
 }
 
-// place shows, moves or hides a job's series. A job whose first backlog is still being read is not shown: its counters would
-// look like fresh progress.
+// place shows, moves or hides a job's series. A job whose first backlog is still being read is shown, without counters, if the
+// provider stated its phase; otherwise all that could be shown is a guess.
 func (s *Store) place(src *sourceState, e *stored) {
-	if e.job.Hidden || src.hidden || !e.job.Live && !e.job.Done() {
+	if e.job.Hidden || src.hidden || !e.job.caughtUp() && e.job.Status == "" {
 		s.hide(src, e)
 		return
 	}
