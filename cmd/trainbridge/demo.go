@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -50,10 +49,7 @@ func listScenarios(w io.Writer) error {
 	return nil
 }
 
-// demoKey is what the simulated service takes as a key.
-const demoKey = "demo-key-of-a-simulated-service"
-
-// demo runs a simulated service and a bridge that watches it, with a real configuration in a folder of its own.
+// demo runs simulated services and a bridge that watches them, with a real configuration in a folder of its own.
 func (p *program) demo(ctx context.Context, o *demoOptions) error {
 	if err := o.check(); err != nil {
 		return err
@@ -63,24 +59,52 @@ func (p *program) demo(ctx context.Context, o *demoOptions) error {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	service := wandbtest.New(wandbtest.Options{Key: demoKey, Seed: o.seed})
-	fleet := wandbtest.NewFleet(service, wandbtest.FleetOptions{Seed: o.seed, Speed: o.speed, Scenario: o.scenario})
-	api, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	var running []*task
+	sources := ""
+	for _, s := range demoServices(o) {
+		tasks, address, err := s.start(ctx, dir)
+		running = append(running, tasks...)
+		if err != nil {
+			return errors.Join(err, stopTasks(ctx, running))
+		}
+		sources += strings.ReplaceAll(s.source, "ADDRESS", address)
+	}
+	err = p.demoBridge(ctx, o, dir, sources)
+	return errors.Join(err, stopTasks(ctx, running))
+}
+
+// start serves a simulated service and lets its jobs train.
+func (s *demoService) start(ctx context.Context, dir string) (running []*task, address string, err error) {
+	for name, text := range s.files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return nil, "", fmt.Errorf("write the demo's files: %w", err)
+		}
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return fmt.Errorf("listen for the simulated service: %w", err)
+		return nil, "", fmt.Errorf("listen for the simulated service: %w", err)
 	}
-	simulator := &http.Server{Handler: service, ReadHeaderTimeout: headerTimeout}
-	running := start(func(context.Context) error { return simulator.Serve(api) })
-	training := start(fleet.Run)
-	fleet.Advance(0)
-	listing := start(func(ctx context.Context) error { return keepListing(ctx, dir, fleet) })
-	err = p.demoBridge(ctx, o, dir, "http://"+api.Addr().String()+"/v1")
-	_ = simulator.Close()
-	for _, t := range []*task{training, listing} {
-		err = errors.Join(err, t.stop(context.WithoutCancel(ctx)))
+	web := &http.Server{Handler: s.handler, ReadHeaderTimeout: headerTimeout}
+	serving := start(func(ctx context.Context) error {
+		go func() {
+			<-ctx.Done()
+			_ = web.Close()
+		}()
+		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve the simulated service: %w", err)
+		}
+		return nil
+	})
+	training := start(func(ctx context.Context) error { return s.run(ctx, dir) })
+	return []*task{training, serving}, "http://" + listener.Addr().String(), nil
+}
+
+func stopTasks(ctx context.Context, running []*task) error {
+	var errs []error
+	for _, t := range running {
+		errs = append(errs, t.stop(context.WithoutCancel(ctx)))
 	}
-	_ = running.stop(context.WithoutCancel(ctx)) // it always says that it was closed
-	return err
+	return errors.Join(errs...)
 }
 
 func (o *demoOptions) check() error {
@@ -103,26 +127,15 @@ func (o *demoOptions) check() error {
 }
 
 // demoConfig is a configuration as an operator writes it, but with short intervals.
-const demoConfig = `# The configuration of the demo. The jobs in jobs.json are those that the simulated service trains.
+const demoConfig = `# The configuration of the demo: one source of each kind.
 state:
   directory: %s
-sources:
-  - name: demo
-    kind: wandb
-    base_url: %s
-    authorization: {credentials_file: key}
-    job_files: [jobs.json]
-    discovery_interval: 1s
-    poll_intervals: {queued: 1s, running: 1s}
-    step_duration_key: time/step_trainer_s
-    rate_limit: 1000
-    burst: 1000
-    proxy: {enabled: true}
+sources:%s
 api:
   jobs: true
 `
 
-func (p *program) demoBridge(ctx context.Context, o *demoOptions, dir, api string) error {
+func (p *program) demoBridge(ctx context.Context, o *demoOptions, dir, sources string) error {
 	state := "state"
 	if o.state != "" {
 		var err error
@@ -135,8 +148,7 @@ func (p *program) demoBridge(ctx context.Context, o *demoOptions, dir, api strin
 	if err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
-	text := fmt.Sprintf(demoConfig, quoted, api)
-	if err := errors.Join(os.WriteFile(filepath.Join(dir, "key"), []byte(demoKey), 0o600), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, quoted, sources), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
 	s, err := loadConfig(file, p.getenv)
@@ -165,44 +177,6 @@ func (p *program) demoListen(ctx context.Context, o *demoOptions) error {
 		return errors.New("the demo listens on TCP only")
 	}
 	o.web.listeners = listeners
-	return nil
-}
-
-// keepListing writes the jobs that the fleet has to a file that the bridge watches.
-func keepListing(ctx context.Context, dir string, fleet *wandbtest.Fleet) error {
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if err := writeListing(filepath.Join(dir, "jobs.json"), fleet.Jobs()); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-func writeListing(file string, jobs []wandbtest.FleetJob) error {
-	type group struct {
-		Targets []string          `json:"targets"`
-		Labels  map[string]string `json:"labels"`
-	}
-	groups := []group{}
-	for _, j := range jobs {
-		groups = append(groups, group{[]string{j.ID}, j.Labels})
-	}
-	text, err := json.MarshalIndent(groups, "", " ")
-	if err == nil {
-		err = os.WriteFile(file+".new", text, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(file+".new", file)
-	}
-	if err != nil {
-		return fmt.Errorf("write the list of jobs: %w", err)
-	}
 	return nil
 }
 

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/trainbridge/trainbridge/collector/wandb/wandbtest"
+)
+
+// demoService is one simulated service of the demo.
+type demoService struct {
+	handler http.Handler
+	// run lets the service's jobs train until ctx ends. What it writes into dir, the source may read.
+	run func(ctx context.Context, dir string) error
+	// files are what the source reads from the start, such as keys.
+	files map[string]string
+	// source is what an operator writes for it; ADDRESS stands for scheme, host and port of the service.
+	source string
+}
+
+// demoServices are the services of the demo, one for each kind of source.
+func demoServices(o *demoOptions) []demoService {
+	return []demoService{wandbDemo(o)}
+}
+
+// demoKey is what the simulated services take as a key.
+const demoKey = "demo-key-of-a-simulated-service"
+
+func wandbDemo(o *demoOptions) demoService {
+	service := wandbtest.New(wandbtest.Options{Key: demoKey, Seed: o.seed})
+	fleet := wandbtest.NewFleet(service, wandbtest.FleetOptions{Seed: o.seed, Speed: o.speed, Scenario: o.scenario})
+	return demoService{
+		handler: service,
+		run: func(ctx context.Context, dir string) error {
+			training := start(fleet.Run)
+			fleet.Advance(0)
+			err := keepListing(ctx, dir, fleet)
+			return errors.Join(err, training.stop(context.WithoutCancel(ctx)))
+		},
+		files: map[string]string{"wandb.key": demoKey, "jobs.json": "[]"},
+		source: `
+  - name: wandb
+    kind: wandb
+    base_url: ADDRESS/v1
+    authorization: {credentials_file: wandb.key}
+    job_files: [jobs.json]
+    discovery_interval: 1s
+    poll_intervals: {queued: 1s, running: 1s}
+    step_duration_key: time/step_trainer_s
+    rate_limit: 1000
+    burst: 1000
+    proxy: {enabled: true}
+`,
+	}
+}
+
+// keepListing writes the jobs that the fleet has to a file that the bridge watches.
+func keepListing(ctx context.Context, dir string, fleet *wandbtest.Fleet) error {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := writeListing(filepath.Join(dir, "jobs.json"), fleet.Jobs()); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func writeListing(file string, jobs []wandbtest.FleetJob) error {
+	type group struct {
+		Targets []string          `json:"targets"`
+		Labels  map[string]string `json:"labels"`
+	}
+	groups := []group{}
+	for _, j := range jobs {
+		groups = append(groups, group{[]string{j.ID}, j.Labels})
+	}
+	text, err := json.MarshalIndent(groups, "", " ")
+	if err == nil {
+		err = os.WriteFile(file+".new", text, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(file+".new", file)
+	}
+	if err != nil {
+		return fmt.Errorf("write the list of jobs: %w", err)
+	}
+	return nil
+}
