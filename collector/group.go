@@ -53,7 +53,7 @@ func (g *Group) count(j *Job, n int64) {
 		return
 	}
 	g.Jobs[j.Phase] += n
-	if !j.Live && !j.Done() {
+	if !j.caughtUp() && j.tellsSteps() {
 		g.Behind += n
 	}
 }

@@ -291,3 +291,18 @@ func pointsOf(j *Job) (names []string) {
 	}
 	return names
 }
+
+// TestAGroupWithoutStepsDoesNotWaitForPolls: what it shows comes from listings.
+func TestAGroupWithoutStepsDoesNotWaitForPolls(t *testing.T) {
+	b := start(t, newFakeLedger(), RecorderOptions{})
+	u := listed(5, Running, 1)
+	u.Key, u.Info.Group = testKey, "team"
+	b.apply(t, u)
+	n := 0
+	for g := range b.store.Snapshot().Groups.All {
+		n += int(g.Jobs[Running])
+	}
+	if n != 1 {
+		t.Errorf("%d running jobs in groups", n)
+	}
+}
