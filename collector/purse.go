@@ -3,7 +3,7 @@ package collector
 import "time"
 
 // purse holds what a source may ask for. Polls are paid before they are made, by what they cost on average, and listings
-// afterwards. A tenth of the budget is left to retries and to what no plan foresees.
+// afterwards; retries are paid like all requests. A twentieth of the budget is left to what nobody plans, such as tokens.
 type purse struct {
 	rate   float64 // requests per second; 0 is no bound
 	burst  float64
@@ -14,7 +14,7 @@ type purse struct {
 }
 
 // planned is the share of the budget that polls and listings are planned with.
-const planned = 0.9
+const planned = 0.95
 
 func newPurse(rate, burst float64) purse {
 	if burst <= 0 {
@@ -30,7 +30,7 @@ type average struct {
 }
 
 // memory is how many observations an average remembers.
-const memory = 50
+const memory = 200
 
 func (a *average) add(v float64) {
 	a.n = min(a.n+1, memory)
@@ -71,6 +71,18 @@ func (p *purse) wait(now time.Time) time.Duration {
 		return 0
 	}
 	return time.Duration(lacking/(p.rate*planned)*float64(time.Second)) + time.Millisecond // past the rounding
+}
+
+// full is when the purse can take no more, so that what is not spent is lost; false if it has no bounds.
+func (p *purse) full(now time.Time) (time.Time, bool) {
+	if p.rate <= 0 {
+		return time.Time{}, false
+	}
+	p.refill(now)
+	if p.tokens >= p.burst {
+		return now, true
+	}
+	return now.Add(time.Duration((p.burst-p.tokens)/(p.rate*planned)*float64(time.Second)) + time.Millisecond), true
 }
 
 // polled settles what a poll really cost: one request at least, also where a source does not count them.

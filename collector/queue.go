@@ -6,11 +6,27 @@ import "time"
 type item struct {
 	key   Key
 	due   time.Time
-	asked Time    // when it last answered, since the process began
-	rate  float64 // polls per second that it adds to the demand
-	fails int     // polls in a row that failed
-	again bool    // there was news while a worker had it
-	place int     // in the queue; -1 while a worker has it
+	early time.Time // when it would be due if the budget were larger
+	asked Time      // when it last answered, since the process began
+	rate  float64   // polls per second that it adds to the demand
+	fails int       // polls in a row that failed
+	again bool      // there was news while a worker had it
+	place int       // in the queue; -1 while a worker has it
+}
+
+// next is when the job can be asked: when it is due, or when budget is left over that nobody else needs.
+func (it *item) next(p *purse, now time.Time) time.Time {
+	spare, ok := p.full(now)
+	if !ok || it.early.IsZero() || it.due.Before(it.early) {
+		return it.due
+	}
+	if spare.Before(it.early) {
+		spare = it.early
+	}
+	if it.due.Before(spare) {
+		return it.due
+	}
+	return spare
 }
 
 // queue is a heap by due time, for container/heap.

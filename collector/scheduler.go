@@ -150,7 +150,7 @@ func (s *Scheduler) worker(ctx context.Context, work <-chan *item, done chan<- o
 // dispatch hands due polls to idle workers and returns how many.
 func (s *Scheduler) dispatch(work chan<- *item, idle int) (n int) {
 	now := time.Now()
-	for n < idle && len(s.queue) > 0 && !s.queue[0].due.After(now) && s.purse.take(now) {
+	for n < idle && len(s.queue) > 0 && !now.Before(s.queue[0].next(&s.purse, now)) && s.purse.take(now) {
 		it := heap.Pop(&s.queue).(*item)
 		work <- it
 		n++
@@ -169,7 +169,8 @@ func (s *Scheduler) untilNext(idle int, listing bool, nextList time.Time) time.D
 		wait = time.Until(nextList)
 	}
 	if idle > 0 && len(s.queue) > 0 {
-		wait = min(wait, max(time.Until(s.queue[0].due), s.purse.wait(time.Now())))
+		now := time.Now()
+		wait = min(wait, max(s.queue[0].next(&s.purse, now).Sub(now), s.purse.wait(now)))
 	}
 	return max(wait, 0)
 }

@@ -30,7 +30,11 @@ func (s *Scheduler) reschedule(out outcome) {
 	}
 	it.asked = max(it.asked, out.asked)
 	s.weigh(it, j, every)
-	it.due = time.Now().Add(s.wait(it, j, out, every))
+	now := time.Now()
+	it.due, it.early = now.Add(s.wait(it, j, out, every)), time.Time{}
+	if !out.failed && !j.Done() {
+		it.early = now.Add(every)
+	}
 	it.again = false
 	heap.Push(&s.queue, it)
 }
