@@ -16,7 +16,13 @@ var failureClasses = []struct {
 	{"data", []string{"dataset", "data set", "jsonl", "artifact", "tokeniz", "parse"}},
 	{"storage", []string{"disk", "no space", "storage", "s3", "checkpoint"}},
 	{"network", []string{"connection", "network", "unreachable", "dns"}},
+	{"image", []string{"imagepull", "errimage", "invalidimage", "failed to pull image"}},
+	{"scheduling", []string{"unschedulable", "failedscheduling", "nodes are available", "nodes available"}},
+	{crashed, []string{"crashloop", "back-off restarting", "exited with code", "exit code", "segmentation fault", "terminated with signal"}},
 }
+
+// crashed is the class of a failure of which only is known that a process ended.
+const crashed = "crashed"
 
 // unspecified is the class of a failure without a message.
 const unspecified = "unspecified"

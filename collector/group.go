@@ -23,6 +23,7 @@ type Group struct {
 	Updated  Time                `cbor:"10,keyasint,omitempty"`
 	Hidden   bool                `cbor:"11,keyasint,omitempty"` // without jobs for so long that its series left
 	Info     Info                `cbor:"12,keyasint"`           // of its newest job, so that a later one of the same model is told apart
+	Stepped  bool                `cbor:"13,keyasint,omitempty"` // its provider tells of steps
 }
 
 // Size is the number of jobs of the group that are tracked.
@@ -64,6 +65,7 @@ func (g *Group) advance(before, after *Job) {
 		steps, result = before.Steps, before.Result
 	}
 	g.Steps += after.Steps - steps
+	g.Stepped = g.Stepped || after.tellsSteps()
 	if after.Result != result && after.Result != NoResult {
 		g.Ended[after.Result]++
 	}

@@ -132,10 +132,13 @@ func TestNoticesAreBounded(t *testing.T) {
 func TestTheCauseIsTheMessageOrElseTheWarning(t *testing.T) {
 	for _, c := range []struct{ message, reason, want string }{
 		{"", "OOMKilling", "out_of_memory"}, {"exit code 1", "Evict", "preempted"}, {"dataset is missing", "OOMKilling", "data"}, {"", "Started", unspecified},
+		{"Pod tokenizer-v2-worker-0 exited with code 1", "BackOff", "crashed"}, {"ImagePullBackOff", "", "image"},
 	} {
 		end := phaseAt(90, Failed)
 		end.Message = c.message
-		job, _, _ := polls(t, ReduceOptions{}, listed(5, Running, 1), poll(100, notice(80, c.reason, ""), end))
+		named := listed(5, Running, 1)
+		named.Info.Name = "tokenizer-v2"
+		job, _, _ := polls(t, ReduceOptions{}, named, poll(100, notice(80, c.reason, ""), end))
 		if job.ErrorType != c.want {
 			t.Errorf("%q after %s: %s, want %s", c.message, c.reason, job.ErrorType, c.want)
 		}

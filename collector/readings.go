@@ -45,6 +45,8 @@ const (
 	CPUUsage                     // cores
 	GPUAllocated                 // how many, fractions included
 	GPUIdle                      // allocated GPUs that do nothing
+	CPUAllocated                 // cores
+	MemoryAllocated              // bytes
 )
 
 // keys are the names of metrics without a label, for training_job_nonfinite_values_total.

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,7 @@ func (f *fold) observed() {
 	f.job.Events = bump(slices.Clone(f.job.Events), PhaseEvent.String(), eventTypeCount)
 	f.tally.Events = addEvents(f.tally.Events, EventSum{Type: PhaseEvent, N: 1})
 	f.tally.Read++
+	f.tally.LastEvent = f.u.At
 }
 
 // phaseEvent takes one line of the provider's history. It may tell of times before the phase that a listing has told of
@@ -159,9 +161,25 @@ func (f *fold) finish(at Time) {
 
 // failureClass is what the provider's message says, or else the warnings before it.
 func (f *fold) failureClass() string {
-	class := FailureClass(f.job.Message)
-	if f.job.Trace.Cause != "" && (class == unspecified || class == OtherClass) {
-		return f.job.Trace.Cause
+	class, cause := f.classOf(f.job.Message), f.job.Trace.Cause
+	if cause != "" && (class == unspecified || class == OtherClass || class == crashed) {
+		return cause
+	}
+	return class
+}
+
+// classOf is the class of a message. The job's own name in it says nothing: "tokenizer" may stand there.
+func (f *fold) classOf(message string) string {
+	if name := f.job.Info.Name; name != "" && message != name {
+		message = strings.ReplaceAll(message, name, " ")
+	}
+	return FailureClass(message)
+}
+
+// newCause is the newer of two classes, but for one that says less.
+func newCause(before, class string) string {
+	if class == OtherClass || class == unspecified || class == crashed && before != "" {
+		return before
 	}
 	return class
 }
@@ -175,8 +193,8 @@ func (f *fold) notice(e pass, at Time) {
 	if t.Root {
 		return
 	}
-	if class := FailureClass(e.Reason + " " + e.Message); e.Warning && class != OtherClass && class != unspecified {
-		t.Cause = class
+	if e.Warning {
+		t.Cause = newCause(t.Cause, f.classOf(e.Reason+" "+e.Message))
 	}
 	if !f.o.Spans {
 		return

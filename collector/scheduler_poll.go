@@ -49,7 +49,7 @@ func (s *Scheduler) tell(before, after *Job) {
 		s.log.warn("gone", "the service no longer knows a job: its phase is unknown until it is found again", "job", after.Key.ID)
 	case before.Gone && !after.Gone:
 		s.log.warn("back", "a job was found again", "job", after.Key.ID)
-	case after.Phase == Failed && before.Phase != Failed:
+	case after.Phase == Failed && !after.Trace.Open && (before.Phase != Failed || before.Trace.Open):
 		s.log.warn("failed/"+after.ErrorType, "a job failed", "job", after.Key.ID, "name", after.Info.Name, "group", after.Info.Group,
 			"owner", after.Info.Owner, "error_type", after.ErrorType, "message", after.Message)
 	}
@@ -114,28 +114,37 @@ func (s *Scheduler) listOnce(ctx context.Context) (soon []Key, err error) {
 	}
 	for updates := s.listing(l, TimeOf(now), err != nil); len(updates) > 0; {
 		n := min(len(updates), maxBatch)
+		before := s.known(updates[:n])
 		if err := s.recorder.Apply(ctx, updates[:n]...); err != nil {
 			if r, ok := s.source.(Relister); ok {
 				r.Relist()
 			}
 			return soon, fmt.Errorf("record the listing: %w", err)
 		}
-		soon = append(soon, s.news(updates[:n])...)
+		soon = append(soon, s.news(updates[:n], before)...)
 		updates = updates[n:]
 	}
 	return soon, err
 }
 
-// news are the jobs that a listing tells to poll, or whose end it told of.
-func (s *Scheduler) news(updates []Update) (soon []Key) {
-	if s.follower == nil {
-		return nil
-	}
+// known are the jobs of updates, nil where they are new.
+func (s *Scheduler) known(updates []Update) []*Job {
+	jobs := make([]*Job, len(updates))
 	for i := range updates {
-		u := &updates[i]
-		j := s.store.Job(u.Key)
-		if j != nil && (u.Soon || j.Trace.Open) {
-			soon = append(soon, u.Key)
+		jobs[i] = s.store.Job(updates[i].Key)
+	}
+	return jobs
+}
+
+// news are the jobs that a listing tells to poll, or whose end it told of. What the listing completes is logged.
+func (s *Scheduler) news(updates []Update, before []*Job) (soon []Key) {
+	for i, after := range s.known(updates) {
+		switch {
+		case after == nil:
+		case s.follower != nil && (updates[i].Soon || after.Trace.Open):
+			soon = append(soon, after.Key)
+		case before[i] != nil && before[i] != after:
+			s.tell(before[i], after)
 		}
 	}
 	return soon

@@ -25,7 +25,11 @@ func GroupRows() []Row[*Group] {
 		{
 			Name: "training.group.gradient_steps", Prom: "training_group_gradient_steps_total", Unit: "{step}", Kind: Counter, Tier: Forever,
 			Help: "Distinct gradient steps seen in all jobs of the group, those that are forgotten included.",
-			read: func(g *Group, to *Points) { to.Add(float64(g.Steps)) },
+			read: func(g *Group, to *Points) {
+				if g.Stepped || g.Steps > 0 {
+					to.Add(float64(g.Steps))
+				}
+			},
 		},
 		{
 			Name: "training.group.jobs_ended", Prom: "training_group_jobs_ended_total", Unit: "{job}", Kind: Counter, Tier: Forever,

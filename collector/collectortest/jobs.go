@@ -116,6 +116,8 @@ func cloudJob() *collector.Job {
 		{Metric: collector.CPUUsage, Value: 63.25, At: j.Updated},
 		{Metric: collector.GPUAllocated, Value: 1.5, At: j.Updated},
 		{Metric: collector.GPUIdle, Value: 0, At: j.Updated},
+		{Metric: collector.CPUAllocated, Value: 64, At: j.Updated},
+		{Metric: collector.MemoryAllocated, Value: 274877906944, At: j.Updated},
 	}
 	return j
 }
