@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -57,8 +58,10 @@ func (s *service) List(ctx context.Context) (Listing, error) {
 }
 
 func (s *service) Follow(ctx context.Context, j *Job) (Update, error) {
-	var i int
-	fmt.Sscan(j.Key.ID, &i)
+	i, err := strconv.Atoi(j.Key.ID)
+	if err != nil {
+		return Update{}, err
+	}
 	each := 100 * time.Millisecond
 	if s.slow != nil {
 		each = s.slow(i)

@@ -58,6 +58,8 @@ type Reading struct {
 	Label  string  `cbor:"3,keyasint,omitempty"` // the value of the row's own label; several are joined by [JoinLabels]
 	Value  float64 `cbor:"4,keyasint"`
 	At     Time    `cbor:"5,keyasint"` // when it was true; set by Reduce where the source leaves it unknown
+	// Gone withdraws the last value: the provider tells no more of it, as of a GPU that the job gave back. Nothing is wrong.
+	Gone bool `cbor:"-"`
 }
 
 const labelSeparator = "\x1f"

@@ -309,3 +309,21 @@ func TestAGroupWithoutStepsDoesNotWaitForPolls(t *testing.T) {
 		t.Errorf("%d running jobs in groups", n)
 	}
 }
+
+func TestWhatIsGoneIsWithdrawn(t *testing.T) {
+	with := func(second int, rs ...Reading) Update {
+		u := poll(second)
+		u.Readings = rs
+		return u
+	}
+	gpu := Reading{Metric: GPUUtilization, Label: "1", Value: 0.5}
+	gone := Reading{Metric: GPUUtilization, Label: "1", Gone: true}
+	job, _, _ := polls(t, ReduceOptions{}, with(10, gpu, Reading{Metric: Loss, Label: "train", Value: 1}), with(20, gone), with(30, gone))
+	if _, ok := job.Reading(GPUUtilization, "1"); ok || len(job.NonFinite) != 0 || len(job.Readings) != 1 || job.Updated != at(20) {
+		t.Errorf("%+v, not finite %v, updated %v", job.Readings, job.NonFinite, job.Updated)
+	}
+	job, _, _ = polls(t, ReduceOptions{}, with(10, gpu), with(20, gone), with(30, gpu))
+	if v, ok := job.Reading(GPUUtilization, "1"); !ok || v != 0.5 {
+		t.Errorf("it did not come back: %+v", job.Readings)
+	}
+}

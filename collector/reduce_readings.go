@@ -14,6 +14,10 @@ func (f *fold) readings(rs []Reading, at Time, late bool) {
 		if r.Metric == FreeForm { // two names that are one when cleaned must not become two series
 			r.Label = Clean(r.Label)
 		}
+		if r.Gone {
+			f.withdraw(r)
+			continue
+		}
 		if !r.finite() {
 			f.job.NonFinite = bump(slices.Clone(f.job.NonFinite), Clean(r.key()), maxNonFinite)
 			f.changed = true
@@ -29,12 +33,21 @@ func (f *fold) readings(rs []Reading, at Time, late bool) {
 func (f *fold) polled() {
 	for _, r := range f.u.Readings {
 		i, found := findReading(f.job.Readings, r.Metric, r.Label)
-		if found && f.job.Readings[i].sameValue(r) {
+		if found && !r.Gone && f.job.Readings[i].sameValue(r) || !found && r.Gone {
 			continue
 		}
 		f.news = true
 		f.readings([]Reading{r}, f.u.At, false)
 	}
+}
+
+// withdraw forgets a reading, unless it is newer.
+func (f *fold) withdraw(r Reading) {
+	i, found := findReading(f.job.Readings, r.Metric, r.Label)
+	if !found || f.job.Readings[i].At > r.At {
+		return
+	}
+	f.job.Readings, f.owned, f.changed = slices.Delete(slices.Clone(f.job.Readings), i, i+1), true, true
 }
 
 // maxNonFinite bounds the names in training_job_nonfinite_values_total.
