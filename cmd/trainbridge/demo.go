@@ -214,6 +214,11 @@ What to see
   5. A job that stalls runs, but its last step grows old:
      PromQL: time() - training_job_last_step_timestamp_seconds > 60 and on (training_job_id) training_job_phase{training_job_phase="running"} == 1
 
+  6. Each service tells what it knows: phases of all, and besides
+     Run:ai     curl -s BASE/metrics | grep -E 'training_source="runai"' | grep -E 'event_reason|gpu|pods'
+     AiTEMS     curl -s BASE/metrics | grep -E 'training_source="aitems"' | grep -E 'job_phase.* 1$'
+     TensorOne  curl -s BASE/metrics | grep -E 'training_source="tensorone"' | grep -E 'loss|cost|checkpoint|progress'
+
 Fine-tuning jobs take a quarter of an hour and more of their time; with the default speed the first failure comes after about fifteen
 seconds. Ctrl-C ends the demo.
 

@@ -2,13 +2,14 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,12 +41,19 @@ func (a *attempt) run(ctx context.Context) *Error {
 		return asError(err)
 	}
 	defer release()
+	attemptCtx, cancel := context.WithTimeout(ctx, time.Duration(c.config.Timeout))
+	defer cancel()
+	req, failure := a.prepare(attemptCtx)
+	if failure != nil {
+		c.breaker.done(time.Now(), probe, unknown, "")
+		return failure
+	}
 	if a.sent == 0 {
 		c.budget.request(time.Now())
 	}
 	a.sent++
 	start := time.Now()
-	status, failure := a.ask(ctx)
+	status, failure := a.ask(ctx, req)
 	now := time.Now()
 	code := "error"
 	if status != 0 {
@@ -57,6 +65,22 @@ func (a *attempt) run(ctx context.Context) *Error {
 		c.gate.accepted(start)
 	}
 	return failure
+}
+
+// prepare makes the request of one attempt, signed.
+func (a *attempt) prepare(ctx context.Context) (*http.Request, *Error) {
+	req, err := a.build(ctx)
+	if err != nil {
+		return nil, &Error{Detail: "the request cannot be built"}
+	}
+	s := a.client.config.Signer
+	if s == nil {
+		return req, nil
+	}
+	if err := s.Sign(chargeTo(ctx, a.client.gate), req); err != nil {
+		return nil, unsigned(ctx, err, a.client.transport.setting)
+	}
+	return req, nil
 }
 
 // judge says what an attempt means for the breaker. That the caller gave up says nothing about the host.
@@ -82,25 +106,14 @@ func classOrNone(e *Error) string {
 }
 
 // ask sends the request once. status is 0 without an answer.
-func (a *attempt) ask(ctx context.Context) (status int, failure *Error) {
+func (a *attempt) ask(ctx context.Context, req *http.Request) (status int, failure *Error) {
 	c := a.client
-	attemptCtx, cancel := context.WithTimeout(ctx, time.Duration(c.config.Timeout))
-	defer cancel()
 	start := time.Now()
-	req, err := a.build(attemptCtx)
-	if err != nil {
-		return 0, &Error{Detail: "the request cannot be built"}
-	}
-	if s := c.config.Signer; s != nil {
-		if err := s.Sign(attemptCtx, req); err != nil {
-			return 0, unsigned(err)
-		}
-	}
 	collector.Spend(ctx)
 	// The transport is used without http.Client: nothing follows a redirect or keeps a cookie.
 	resp, err := c.transport.rt.RoundTrip(req)
 	if err != nil {
-		c.observer.Budget(c.gate.remaining())
+		c.observer.Budget(c.gate.budget(allowance{}))
 		return 0, transportError(ctx, err, c.transport.setting)
 	}
 	defer resp.Body.Close() // of a body only read from: nothing is lost
@@ -108,26 +121,19 @@ func (a *attempt) ask(ctx context.Context) (status int, failure *Error) {
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		c.observer.Skew(date.Add(time.Second / 2).Sub(start.Add(now.Sub(start) / 2))) // the header cuts off the fraction
 	}
-	if limit, remaining, ok := serverBudget(resp.Header); ok {
-		c.observer.Budget(limit, remaining)
-	} else {
-		c.observer.Budget(c.gate.remaining())
+	said := allowanceOf(resp.Header, now)
+	if resp.StatusCode != http.StatusTooManyRequests {
+		c.gate.learn(start, now, said, resp.StatusCode/100 == 2)
 	}
+	c.observer.Budget(c.gate.budget(said))
 	if resp.StatusCode/100 != 2 {
 		return resp.StatusCode, a.refusal(req, resp, start, now)
 	}
 	if e := a.read(ctx, resp); e != nil {
-		e.Status = resp.StatusCode
+		e.Status, e.RequestID = resp.StatusCode, cmp.Or(e.RequestID, requestID(resp))
 		return resp.StatusCode, e
 	}
 	return resp.StatusCode, nil
-}
-
-// unsigned is the error of a request that could not be signed. Its class is that of what went wrong, such as the token's request.
-func unsigned(err error) *Error {
-	e := asError(err)
-	e.retry = never
-	return e
 }
 
 func (a *attempt) build(ctx context.Context) (*http.Request, error) {
@@ -145,7 +151,7 @@ func (a *attempt) build(ctx context.Context) (*http.Request, error) {
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", a.client.agent)
 	for name, values := range r.Header {
-		req.Header[http.CanonicalHeaderKey(name)] = values
+		req.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
 	return req, nil
 }
@@ -155,21 +161,23 @@ func (a *attempt) read(ctx context.Context, resp *http.Response) *Error {
 	if e := checkBody(resp); e != nil {
 		return e
 	}
-	body := io.Reader(resp.Body)
+	d := a.client.decoders.Get().(*Decoder)
+	d.head.reset(resp.Body)
+	body := io.Reader(&d.head)
 	raw := rawTap{show: a.request.Raw}
 	if raw.show != nil {
 		raw.show(nil)
 		body = io.TeeReader(body, &raw)
 	}
-	d := a.client.decoders.Get().(*Decoder)
 	d.reset(body, a.client.config.limits(), a.request.MaxItems)
 	err := d.document(a.decode)
 	broken := d.filter.broken()
+	said := toldIn200(resp, d.head.seen, err)
 	if rest := a.client.config.MaxBodyBytes - raw.n; err != nil && broken == nil && raw.show != nil && rest > 0 {
 		_, _ = io.CopyN(io.Discard, body, rest) // what comes is shown; how it ends matters no more
 	}
 	if d.reusable() {
-		d.filter.src = nil
+		d.filter.src, d.head.src = nil, nil
 		a.client.decoders.Put(d)
 	}
 	switch {
@@ -178,7 +186,7 @@ func (a *attempt) read(ctx context.Context, resp *http.Response) *Error {
 	case broken != nil:
 		return transportError(ctx, broken, a.client.transport.setting)
 	}
-	return asError(err)
+	return said.onto(asError(err))
 }
 
 // rawTap shows what is read of an answer.
@@ -212,76 +220,4 @@ func checkBody(resp *http.Response) *Error {
 func isJSON(contentType string) bool {
 	kind, _, err := mime.ParseMediaType(contentType)
 	return err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json"))
-}
-
-// refusal makes an error of an answer that is not a success, and slows down as it demands.
-func (a *attempt) refusal(req *http.Request, resp *http.Response, start, now time.Time) *Error {
-	c, status := a.client, resp.StatusCode
-	if status/100 == 3 {
-		return &Error{Status: status, Class: classOther, Detail: redirect(resp)}
-	}
-	e := &Error{Status: status, Detail: detail(resp)}
-	e.Class = statusClass(status, e.Detail)
-	wait, said := retryAfter(resp.Header, now)
-	switch {
-	case status == http.StatusTooManyRequests:
-		if !said {
-			wait, said = resetAfter(resp.Header, now)
-		}
-		e.RetryAfter, e.retry = c.gate.refused(start, now, wait, said), later
-	case isPassing(status):
-		e.retry = later
-		if said {
-			e.RetryAfter = wait
-			c.gate.pause(now, wait)
-		}
-	case status == http.StatusUnauthorized:
-		if s := c.config.Signer; s != nil {
-			s.Refused(req)
-		}
-		a.unauthorized(e, start, now)
-	case e.Class == classAuth:
-		e.Detail = joinDetail(e.Detail, "the credential may not do this; "+c.transport.setting)
-	}
-	return e
-}
-
-// unauthorized tries again once, for the key's file may have been replaced since it was read; then the credential rests.
-func (a *attempt) unauthorized(e *Error, start, now time.Time) {
-	c := a.client
-	if !a.denied {
-		a.denied, a.secret, e.retry = true, c.transport.fingerprint(), atOnce
-	} else {
-		c.gate.denied(start, now, a.secret, c.transport.setting)
-	}
-	e.Detail = joinDetail(e.Detail, "the credential is refused; "+c.transport.setting)
-}
-
-func joinDetail(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a + "; " + b
-}
-
-// redirect says where the service wants to send us, by host only: the rest may carry a token.
-func redirect(resp *http.Response) string {
-	to, err := resp.Location()
-	if err != nil || to.Host == "" {
-		return "redirected, which is never followed"
-	}
-	return fmt.Sprintf("redirected to %s://%s, which is never followed; if that is the service, set base_url to it", clean(to.Scheme, 10), clean(to.Host, 100))
-}
-
-// asError is err as an Error that may be changed.
-func asError(err error) *Error {
-	var e *Error
-	if !errors.As(err, &e) {
-		return &Error{Class: classOther, Detail: err.Error(), Err: err}
-	}
-	own := *e
-	if err != error(e) { //nolint:errorlint // the question is whether it was wrapped, in words that say more
-		own.Detail, own.Err = err.Error(), err
-	}
-	return &own
 }

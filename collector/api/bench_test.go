@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
+	"net/url"
 	"runtime"
 	"testing"
 )
@@ -176,4 +178,23 @@ func BenchmarkDecode(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkRequest is one whole call of a service in memory, with all that stands around the decoder.
+func BenchmarkRequest(b *testing.B) {
+	doc := string(page())
+	c := virtual(Config{RateLimit: 1e9, Burst: 1e9}, nil, nil, func(*http.Request) *http.Response {
+		return answer(200, doc, "X-RateLimit-Limit", "1000000", "X-RateLimit-Remaining", "999999", "X-RateLimit-Reset", "60", "Date", "Mon, 02 Mar 2026 10:00:00 GMT")
+	})
+	r := Request{Operation: "get", URL: &url.URL{Scheme: "https", Host: "service.example", Path: "/v1"}}
+	var events []event
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := c.JSON(b.Context(), r, func(d *Decoder) (err error) {
+			events, err = readPage(d, events)
+			return err
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -15,8 +15,8 @@ import (
 type Observer interface {
 	// Request is called once per attempt; code is the HTTP status as text, or "error" if there was no answer.
 	Request(operation, code string, took time.Duration)
-	// Budget is called after each attempt, with how many requests may be made in all and now: by the service's own
-	// rate headers where it sends them, else by our limiter (its burst, and what is left of it).
+	// Budget is called after each attempt, with how many requests may be made in all and now: by our limiter (its burst, and
+	// what is left of it), or by the service's own rate headers where those hold us back or leave less.
 	Budget(limit, remaining float64)
 	// Skew is called with the service's clock minus ours, which is known to about a second.
 	Skew(d time.Duration)
@@ -96,6 +96,10 @@ type deaf struct{}
 func (deaf) Request(string, string, time.Duration) {}
 func (deaf) Budget(float64, float64)               {}
 func (deaf) Skew(time.Duration)                    {}
+
+// Rate is how many requests a second may be made now: the configured rate, or less while the service slows us down. Whoever plans
+// requests plans with it.
+func (c *Client) Rate() float64 { return c.gate.current() }
 
 // Close lets go of idle connections. Requests under way go on.
 func (c *Client) Close() { c.transport.closeIdle() }

@@ -51,7 +51,7 @@ func TestRequestAndObserver(t *testing.T) {
 		w.Header().Set("Date", time.Now().Add(10*time.Minute).UTC().Format(http.TimeFormat))
 		if r.Method == http.MethodPost {
 			w.Header().Set("X-RateLimit-Limit", "500")
-			w.Header().Set("X-RateLimit-Remaining", "123")
+			w.Header().Set("X-RateLimit-Remaining", "12")
 		}
 		jsonAnswer(`{"ok":true}`)(w, r)
 	})
@@ -68,7 +68,7 @@ func TestRequestAndObserver(t *testing.T) {
 	if d := rec.skew - 10*time.Minute; d.Abs() > 2*time.Second {
 		t.Errorf("skew %v", rec.skew)
 	}
-	if err := post(t, client, s.URL, nil); err != nil || rec.limit != 500 || rec.left != 123 {
+	if err := post(t, client, s.URL, nil); err != nil || rec.limit != 500 || rec.left != 12 {
 		t.Errorf("budget %v of %v, %v", rec.left, rec.limit, err)
 	}
 }

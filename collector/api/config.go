@@ -50,12 +50,14 @@ type Config struct {
 
 // A Signer proves who asks, where a key in a header is not enough: signatures, tokens that end. It is safe for concurrent use.
 type Signer interface {
-	// Sign completes a request that is about to be sent, in place. It is called for every attempt, after the wait for the
-	// budget, so that a time in a signature is the time of sending. An error ends the call without a request.
+	// Sign completes a request that is about to be sent, in place: its headers, never its URL. It is called for every attempt,
+	// after the wait for the budget, so that a time in a signature is the time of sending. An error ends the call without a
+	// request, and keeps its class; its text must hold no secret. Requests of its own are made with ctx.
 	Sign(ctx context.Context, r *http.Request) error
 	// Refused hears that r was answered 401. The request is signed and sent once more.
 	Refused(r *http.Request)
-	// Fingerprint tells one credential from the next: a credential that was refused rests until it changes. It does not block.
+	// Fingerprint tells one configured credential from the next, not one token of it from another: a credential that was
+	// refused rests until it changes. It does not block.
 	Fingerprint() string
 	// Setting is the field of the configuration to check when the credential is refused, such as "check client_secret_file".
 	Setting() string

@@ -299,6 +299,18 @@ func TestBombAllocates(t *testing.T) {
 	}
 }
 
+// What is not read is not held, however large it is.
+func TestSkippingHoldsLittle(t *testing.T) {
+	large := []byte(`{"data":[` + strings.Repeat(`{"id":"`+strings.Repeat("x", 180)+`"},`, 19_998) + `{}]}`)
+	before := allocated()
+	if err := Decode(bytes.NewReader(large), testLimits(), (*Decoder).Skip); err != nil {
+		t.Fatal(err)
+	}
+	if n := allocated() - before; n > 256<<10 {
+		t.Errorf("%d bytes allocated for a document of %d", n, len(large))
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
 		`{"data":[{"id":"x","type":"gradient_step","data":{"loss/train":0.4,"lr":5e-06,"n":null}}],"has_more":false}`,

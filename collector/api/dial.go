@@ -54,10 +54,9 @@ func Dial() config.DialContextFunc {
 	return d.DialContext
 }
 
-// dialToken is Dial for the requests of an OAuth2 token. The library that makes them has no deadline and follows redirects:
+// dialToken is connect for the requests of an OAuth2 token. The library that makes them has no deadline and follows redirects:
 // here a connection lives no longer than timeout, and goes to the hosts named in the configuration only.
-func dialToken(hosts []string, timeout time.Duration) config.DialContextFunc {
-	connect := Dial()
+func dialToken(connect config.DialContextFunc, hosts []string, timeout time.Duration) config.DialContextFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		allowed := false
 		for _, h := range hosts {

@@ -44,12 +44,15 @@ type Error struct {
 	URL        string        // of the request, without user and query
 	Status     int           // of the answer, 0 if there was none
 	Class      string        // one of Classes
-	Detail     string        // what happened, and what to do where we know
+	Detail     string        // what happened, and what to do where we know; of an answer's body only what was JSON
+	Code       string        // the provider's own code of the failure, if it has one beside the status
+	RequestID  string        // the provider's name of the request, for its support
 	RetryAfter time.Duration // how long the service, or our own pause, asks to wait; 0 if nothing was said
 	Attempts   int           // requests made for the call
 	Err        error         // the cause, where its text is known to hold nothing secret
 
-	retry retryKind
+	foreign string // what a body said that is not JSON: likely not the service's
+	retry   retryKind
 }
 
 // retryKind is whether an attempt is worth another.
@@ -76,8 +79,18 @@ func (e *Error) Error() string {
 	if e.Detail != "" {
 		parts = append(parts, e.Detail)
 	}
+	if e.foreign != "" {
+		parts = append(parts, "it says: "+e.foreign)
+	}
 	text := strings.Join(parts, ": ")
-	if e.RetryAfter > 0 {
+	if e.Code != "" && !strings.Contains(e.Detail, e.Code) {
+		text += " (code " + e.Code + ")"
+	}
+	if e.RequestID != "" {
+		text += " (request " + e.RequestID + ")"
+	}
+	var cause *Error
+	if e.RetryAfter > 0 && !(errors.As(e.Err, &cause) && cause.RetryAfter == e.RetryAfter) { // else it is in the text
 		text += fmt.Sprintf(" (not before %v)", e.RetryAfter.Round(100*time.Millisecond))
 	}
 	if e.Attempts > 1 {
@@ -116,9 +129,13 @@ func IsNotFound(err error) bool { return ClassOf(err) == classNotFound }
 func IsAuth(err error) bool { return ClassOf(err) == classAuth }
 
 // statusClass is the class of an answer that is not a success.
-func statusClass(status int, detail string) string {
-	quota := strings.Contains(strings.ToLower(detail), "quota")
+func statusClass(status int, code, text string) string {
+	quota := strings.Contains(strings.ToLower(text), "quota")
 	switch {
+	case status == http.StatusTooManyRequests && code == gatewayQuota:
+		return classQuota
+	case status == http.StatusTooManyRequests && (code == gatewayThrottle || code == gatewayRate):
+		return classRateLimited
 	case status == http.StatusPaymentRequired,
 		quota && (status == http.StatusTooManyRequests || status == http.StatusBadRequest || status == http.StatusForbidden):
 		return classQuota
@@ -134,6 +151,19 @@ func statusClass(status int, detail string) string {
 		return class4xx
 	}
 	return classOther
+}
+
+// Codes of the gateway before the services of NAVER Cloud, as documented, where they say more than the status they come with.
+const (
+	gatewayPermission = "210" // with 401: the credential is fine, and may not do this
+	gatewayQuota      = "400" // these with 429
+	gatewayThrottle   = "410"
+	gatewayRate       = "420"
+)
+
+// isRefusedCredential reports whether an answer says that the credential itself is not accepted.
+func isRefusedCredential(status int, code string) bool {
+	return status == http.StatusUnauthorized && code != gatewayPermission
 }
 
 // isPassing reports whether a status may go away by itself.

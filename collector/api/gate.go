@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -14,6 +13,7 @@ const (
 	growPerMinute = 0.05 // of the configured rate
 	minFactor     = 0.01 // of the configured rate, however often the service refuses
 	firstPause    = time.Minute
+	firstQuota    = 15 * time.Minute // where a quota is used up: it comes back by the hour at best
 	maxAuthPause  = 5 * time.Minute
 )
 
@@ -23,16 +23,18 @@ type gate struct {
 	burst   int     // configured
 	limiter *rate.Limiter
 	slots   chan struct{}
+	line    line
 	secret  func() string // fingerprint of the credential in use
 	log     *slog.Logger
 
 	mu         sync.Mutex
-	factor     float64   // of rate that is allowed now
+	factor     float64   // of rate that refusals have left
 	grown      time.Time // when factor last grew
 	throttled  time.Time // when the service last refused
 	pauseUntil time.Time
 	pauses     int // in a row, without the service saying how long
 	auth       authPause
+	ahead      pace
 }
 
 // authPause is the rest that a refused credential takes.
@@ -47,7 +49,7 @@ type authPause struct {
 func newGate(c Config, secret func() string, log *slog.Logger) *gate {
 	return &gate{
 		rate: c.RateLimit, burst: c.Burst, limiter: rate.NewLimiter(rate.Limit(c.RateLimit), c.Burst),
-		slots: make(chan struct{}, c.MaxInFlight), secret: secret, log: log, factor: 1,
+		slots: make(chan struct{}, c.MaxInFlight), line: newLine(), secret: secret, log: log, factor: 1, ahead: freePace(),
 	}
 }
 
@@ -72,18 +74,19 @@ func (g *gate) pass(ctx context.Context) error {
 		if err := g.waitPause(ctx); err != nil {
 			return err
 		}
-		g.grow(time.Now())
-		if err := g.limiter.Wait(ctx); err != nil {
-			if ctx.Err() != nil {
-				return contextError(ctx, "waited for rate_limit")
-			}
-			return &Error{Class: classRateLimited, Detail: fmt.Sprintf("our own rate_limit of %g a second leaves no room before the deadline", g.rate)}
+		t, err := g.waitTurn(ctx)
+		if err != nil {
+			return err
 		}
-		if g.pausedFor(time.Now()) <= 0 && g.authRest(time.Now()) == nil {
+		if t == tookToken && !g.closed(time.Now()) {
+			chargeOuter(ctx)
 			return nil
 		}
 	}
 }
+
+// closed reports whether no request may start now.
+func (g *gate) closed(now time.Time) bool { return g.pausedFor(now) > 0 || g.authRest(now) != nil }
 
 // waitPause waits until the service may be asked again. A refused credential is not waited for.
 func (g *gate) waitPause(ctx context.Context) error {
@@ -125,40 +128,54 @@ func (g *gate) authRest(now time.Time) error {
 	return &Error{Class: classAuth, Detail: "not asked, " + g.auth.detail, RetryAfter: g.auth.until.Sub(now)}
 }
 
-// grow gives back a part of the rate that was taken.
+// grow gives back a part of the rate that was taken, and all that a window took that is over.
 func (g *gate) grow(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.factor >= 1 || now.Sub(g.grown) < time.Second {
-		return
+	renewed := g.ahead.renew(now)
+	if g.factor < 1 && now.Sub(g.grown) >= time.Second {
+		g.setFactor(now, g.factor+growPerMinute*now.Sub(g.grown).Minutes())
+	} else if renewed {
+		g.apply(now)
 	}
-	g.setFactor(now, g.factor+growPerMinute*now.Sub(g.grown).Minutes())
 }
 
 func (g *gate) setFactor(now time.Time, f float64) {
 	g.factor, g.grown = min(max(f, minFactor), 1), now
-	g.limiter.SetLimitAt(now, rate.Limit(g.rate*g.factor))
-	g.limiter.SetBurstAt(now, max(1, int(float64(g.burst)*g.factor)))
+	g.apply(now)
+}
+
+// apply sets the limiter to the smaller of what refusals have left and what the service's own limit leaves.
+func (g *gate) apply(now time.Time) {
+	factor, burst := g.ahead.bound(g.factor, g.burst)
+	g.limiter.SetLimitAt(now, rate.Limit(g.rate*factor))
+	g.limiter.SetBurstAt(now, burst)
 }
 
 // refused takes an answer 429 to a request that began at start. wait is what the service asked for; if it did not, the
-// pause is a minute and doubles as long as it goes on.
-func (g *gate) refused(start, now time.Time, wait time.Duration, said bool) time.Duration {
+// pause is a minute, or more for a quota that is used up, and doubles as long as it goes on.
+func (g *gate) refused(start, now time.Time, wait time.Duration, said, quota bool) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	fresh := start.After(g.throttled) // one refusal for requests that were under way together
 	if fresh {
 		g.throttled = now
-		g.setFactor(now, g.factor/2)
+		if !quota { // the rate is not what was wrong
+			g.setFactor(now, g.factor/2)
+		}
 	}
 	if !said {
 		if fresh || g.pauses == 0 {
 			g.pauses++
 		}
-		wait = min(firstPause<<(min(g.pauses, 8)-1), maxRetryAfter)
+		first := firstPause
+		if quota {
+			first = firstQuota
+		}
+		wait = min(first<<(min(g.pauses, 8)-1), maxRetryAfter)
 	}
 	if fresh {
-		g.log.Warn("service refuses requests, slowing down", "wait", wait, "requests_per_second", g.rate*g.factor)
+		g.log.Warn("service refuses requests, slowing down", "wait", wait, "requests_per_second", g.rate*g.factor, "quota", quota)
 	}
 	g.extend(now.Add(wait))
 	return wait
@@ -205,14 +222,6 @@ func (g *gate) accepted(start time.Time) {
 	}
 }
 
-// remaining is how many requests may start now.
-func (g *gate) remaining() (limit, remaining float64) {
-	if g.pausedFor(time.Now()) > 0 {
-		return float64(g.burst), 0
-	}
-	return float64(g.burst), max(g.limiter.Tokens(), 0)
-}
-
 // sleep waits for d and reports whether ctx lasted.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
@@ -223,50 +232,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// retryBudget holds retries to a tenth of the requests, with a small allowance for a client that asks seldom. It is safe for
-// concurrent use.
-type retryBudget struct {
-	mu     sync.Mutex
-	tokens float64
-	last   time.Time
-}
-
-const (
-	retryShare     = 0.1
-	retryMax       = 10 // saved up
-	retryFloor     = 2  // given to a quiet client
-	retryPerMinute = 1  // refilled up to the floor
-)
-
-// request counts a first attempt.
-func (b *retryBudget) request(now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.refill(now)
-	b.tokens = min(b.tokens+retryShare, retryMax)
-}
-
-// take reports whether one more retry is within the budget, and counts it.
-func (b *retryBudget) take(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.refill(now)
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
-}
-
-func (b *retryBudget) refill(now time.Time) {
-	if b.last.IsZero() {
-		b.tokens, b.last = retryFloor, now
-		return
-	}
-	if b.tokens < retryFloor {
-		b.tokens = min(b.tokens+retryPerMinute*now.Sub(b.last).Minutes(), retryFloor)
-	}
-	b.last = now
 }

@@ -33,16 +33,6 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return 0, false
 }
 
-// resetAfter is how long X-RateLimit-Reset asks to wait, in seconds or as a Unix time. It is for an answer 429 only:
-// services send the header with every answer.
-func resetAfter(h http.Header, now time.Time) (time.Duration, bool) {
-	s, ok := seconds(h.Get("X-RateLimit-Reset"))
-	if s > 1e9 { // not seconds to wait: a time
-		s -= float64(serverTime(h, now).Unix())
-	}
-	return clampWait(s), ok
-}
-
 // seconds reads a number that is not negative, written without exponent or words.
 func seconds(v string) (float64, bool) {
 	v = strings.TrimSpace(v)
@@ -79,16 +69,4 @@ func backoff(n int) time.Duration {
 		bound = min(backoffCap, backoffBase<<(n-1))
 	}
 	return rand.N(bound) + 1
-}
-
-// serverBudget reads the limit and the rest of it that a service reports in its headers.
-func serverBudget(h http.Header) (limit, remaining float64, ok bool) {
-	for _, prefix := range [...]string{"RateLimit-", "X-RateLimit-", "X-Rate-Limit-"} {
-		limit, okLimit := seconds(h.Get(prefix + "Limit"))
-		remaining, okRemaining := seconds(h.Get(prefix + "Remaining"))
-		if okLimit && okRemaining {
-			return limit, remaining, true
-		}
-	}
-	return 0, 0, false
 }

@@ -115,12 +115,12 @@ func (t *transport) authorization(c Config) (func(http.RoundTripper) http.RoundT
 		wrap, err = t.basic(h.BasicAuth)
 	case h.OAuth2 != nil:
 		wrap, err = t.oauth2(c, h.OAuth2)
-	case c.Signer != nil:
-		t.setting = c.Signer.Setting()
-		wrap = func(rt http.RoundTripper) http.RoundTripper { return rt }
 	default:
 		t.setting = "no credential is set: set authorization or credentials_env"
 		wrap = func(rt http.RoundTripper) http.RoundTripper { return rt }
+	}
+	if c.Signer != nil {
+		t.setting = c.Signer.Setting() // whatever else is set is for a proxy
 	}
 	if err != nil || h.HTTPHeaders == nil {
 		return wrap, err
@@ -192,7 +192,7 @@ func (t *transport) oauth2(c Config, o *config.OAuth2) (func(http.RoundTripper) 
 		hosts = append(hosts, hostPort(o.ProxyURL.URL))
 	}
 	t.setting = "check oauth2 (client_id, client_secret, token_url)"
-	options := []config.HTTPClientOption{config.WithDialContextFunc(dialToken(hosts, time.Duration(c.Timeout)))}
+	options := []config.HTTPClientOption{config.WithDialContextFunc(dialToken(c.dial(), hosts, time.Duration(c.Timeout)))}
 	return func(rt http.RoundTripper) http.RoundTripper {
 		return config.NewOAuth2RoundTripper(s, o, rt, options...)
 	}, nil

@@ -129,7 +129,11 @@ func (s *Source) Close() error {
 }
 
 // Cadence implements [collector.Paced].
-func (s *Source) Cadence() collector.Cadence { return s.cadence }
+func (s *Source) Cadence() collector.Cadence {
+	c := s.cadence
+	c.Rate = s.client.Rate()
+	return c
+}
 
 // at is the address of something below the base URL, whose path prefix stays. The segments are made safe.
 func (s *Source) at(segments ...string) *url.URL {
