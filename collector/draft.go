@@ -23,6 +23,9 @@ func newDraft(r *Recorder) *draft {
 
 func (d *draft) fold(u Update) error {
 	before := d.job(u.Key)
+	if before == nil && u.IfKnown {
+		return nil
+	}
 	if before == nil {
 		retired, err := d.isRetired(u.Key)
 		if err != nil || retired {

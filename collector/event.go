@@ -89,6 +89,8 @@ type Update struct {
 	Soon      bool // of a listing: there is news that only a poll of the job tells, poll it before others
 	Window    int  // how many of the newest event ids later polls may show again, if more than 64; at most 4,096
 	Polled    bool // the job itself was asked, not only listed
+	Began     Time // when the question was asked that this answers
+	IfKnown   bool // a line of a listing that says nothing of a job that is new: it ended too long ago to be taken up
 	Asked     Time // when it was asked before this, as far as is known: untimed events happened since then
 	Fresh     bool // the job was created moments ago: there is no backlog
 	NotFound  bool // the provider does not know the job

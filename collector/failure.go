@@ -7,7 +7,7 @@ var failureClasses = []struct {
 	class string
 	words []string
 }{
-	{"out_of_memory", []string{"out of memory", "oom", "outofmemory", "memory limit"}},
+	{"out_of_memory", []string{"out of memory", "oom", "oomkill", "outofmemory", "memory limit"}},
 	{"diverged", []string{"nan", "diverg", "non-finite", "not finite", "infinite loss"}},
 	{"timeout", []string{"timeout", "timed out", "deadline"}},
 	{"preempted", []string{"preempt", "evict", "spot"}},
@@ -20,6 +20,9 @@ var failureClasses = []struct {
 	{"scheduling", []string{"unschedulable", "failedscheduling", "nodes are available", "nodes available"}},
 	{crashed, []string{"crashloop", "back-off restarting", "exited with code", "exit code", "segmentation fault", "terminated with signal"}},
 }
+
+// wholeWords is the length up to which a word must stand alone: nanogpt is not NaN.
+const wholeWords = 4
 
 // crashed is the class of a failure of which only is known that a process ended.
 const crashed = "crashed"
@@ -35,9 +38,12 @@ func FailureClass(message string) string {
 	words := strings.FieldsFunc(strings.ToLower(message), func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
 	})
-	plain := " " + strings.Join(words, " ")
+	plain := " " + strings.Join(words, " ") + " "
 	for _, c := range failureClasses {
 		for _, w := range c.words {
+			if len(w) <= wholeWords && !strings.Contains(w, " ") {
+				w += " "
+			}
 			if strings.Contains(plain, " "+w) {
 				return c.class
 			}

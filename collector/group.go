@@ -60,13 +60,13 @@ func (g *Group) count(j *Job, n int64) {
 }
 
 func (g *Group) advance(before, after *Job) {
-	steps, result := uint64(0), NoResult
+	steps := uint64(0)
 	if before != nil {
-		steps, result = before.Steps, before.Result
+		steps = before.Steps
 	}
 	g.Steps += after.Steps - steps
 	g.Stepped = g.Stepped || after.tellsSteps()
-	if after.Result != result && after.Result != NoResult {
+	if after.counted() && (before == nil || !before.counted() || before.Attempt != after.Attempt) {
 		g.Ended[after.Result]++
 	}
 	g.Info = *after.Info

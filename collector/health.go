@@ -150,7 +150,7 @@ func ClassOf(err error) string {
 // Listed counts a listing that began at start and ended now. A local listing asks no service: only its failure counts.
 func (h *Health) Listed(start, now time.Time, local bool, err error) {
 	if !local {
-		h.Polled(start, now, err)
+		h.answered(start, now, err, err == nil) // a listing that is not found is a wrong address
 		return
 	}
 	if err == nil {
@@ -166,6 +166,11 @@ const downAfter = 3
 
 // Polled counts one poll that began at start and ended now with err. A job that is not found is an answer: the source is up.
 func (h *Health) Polled(start, now time.Time, err error) {
+	class := ClassOf(err)
+	h.answered(start, now, err, class == "" || class == "not_found")
+}
+
+func (h *Health) answered(start, now time.Time, err error, well bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := &h.view
@@ -176,7 +181,7 @@ func (h *Health) Polled(start, now time.Time, err error) {
 	if class != "" {
 		h.pollErrors[class]++
 	}
-	if class == "" || class == "not_found" {
+	if well {
 		h.failing, v.Up, v.Known, v.LastSuccess, v.LastError = 0, true, true, TimeOf(now), ""
 		return
 	}

@@ -327,3 +327,71 @@ func TestWhatIsGoneIsWithdrawn(t *testing.T) {
 		t.Errorf("it did not come back: %+v", job.Readings)
 	}
 }
+
+func TestAnOldEndWaitsForItsExplanationToo(t *testing.T) {
+	u := poll(10_001, phaseAt(0, Pending), phaseAt(30, Running), notice(7190, "OOMKilling", ""), phaseAt(7200, Failed))
+	_, spans, totals := polls(t, spansOn(), listed(10_000, Failed, 7200), u)
+	if want := []string{"queue 0-30", "running 30-7200"}; !slices.Equal(timeline(spans), want) || totals.Ended[0].ErrorType != "out_of_memory" {
+		t.Errorf("timeline %q, ended %v", timeline(spans), totals.Ended)
+	}
+}
+
+func TestAWarningOfLongAgoIsNoCause(t *testing.T) {
+	for second, want := range map[int]string{10: "crashed", 100: "crashed", 35_900: "out_of_memory"} {
+		end := phaseAt(36_000, Failed)
+		end.Message = "exited with code 1"
+		job, _, _ := polls(t, ReduceOptions{}, listed(5, Pending, 0), poll(36_001, notice(second, "OOMKilling", ""), phaseAt(40, Running), end))
+		if job.ErrorType != want {
+			t.Errorf("a warning at %d: %s, want %s", second, job.ErrorType, want)
+		}
+	}
+}
+
+// TestAPollUnderWayDoesNotUndoAnEnd: it asked before the listing that showed the end.
+func TestAPollUnderWayDoesNotUndoAnEnd(t *testing.T) {
+	end := Update{At: at(50), Began: at(49), HasPhase: true, Phase: Succeeded, Status: "completed"}
+	late := Update{At: at(60), Began: at(45), HasPhase: true, Phase: Running, Status: "running", Polled: true}
+	job, _, totals := polls(t, ReduceOptions{}, listed(5, Running, 1), poll(6), end, late)
+	if job.Phase != Succeeded || job.Restarts != 0 {
+		t.Errorf("%s, %d restarts, %v", job.Phase, job.Restarts, totals.Ended)
+	}
+	late.At, late.Began = at(70), at(69)
+	if job, _, _ = polls(t, ReduceOptions{}, listed(5, Running, 1), poll(6), end, late); job.Phase != Running || job.Restarts != 1 {
+		t.Errorf("a job that runs again is %s", job.Phase)
+	}
+}
+
+func TestFirstSightIsNoChange(t *testing.T) {
+	seen := func(p Phase, created int) Update {
+		return Update{At: at(200_000), HasPhase: true, Phase: p, Status: p.String(), Observed: true, Polled: true, Created: at(created)}
+	}
+	job, spans, totals := polls(t, spansOn(), seen(Running, 180_000), seen(Running, 180_000), Update{At: at(200_100), HasPhase: true, Phase: Succeeded, Observed: true, Polled: true, Created: at(180_000)})
+	if want := []string{"running 200000-200100"}; !slices.Equal(timeline(spans), want) || countOf(job.Events, "phase_changed") != 1 || len(totals.Ended) != 1 {
+		t.Errorf("timeline %q, events %v, ended %v", timeline(spans), job.Events, totals.Ended)
+	}
+	job, spans, totals = polls(t, spansOn(), seen(Failed, 1000), seen(Failed, 1000))
+	if job.Phase != Failed || job.Ended.Known() || len(totals.Ended) != 0 || len(spans) != 0 {
+		t.Errorf("an old end: %s, ended %v, counted %v, %d spans", job.Phase, job.Ended, totals.Ended, len(spans))
+	}
+	if _, _, totals = polls(t, spansOn(), seen(Failed, 199_000)); len(totals.Ended) != 1 {
+		t.Errorf("a short job that failed between two listings is not counted: %v", totals.Ended)
+	}
+}
+
+// TestADeletionDoesNotChangeTheEnd: a job that completed and was deleted later completed, and when it did.
+func TestADeletionDoesNotChangeTheEnd(t *testing.T) {
+	gone := listed(1000, Cancelled, 900)
+	gone.Ended = at(900)
+	history := poll(1001, phaseAt(0, Pending), phaseAt(30, Running), phaseAt(600, Succeeded), phaseAt(890, Stopping))
+	job, spans, totals := polls(t, spansOn(), gone, history, gone)
+	if job.Phase != Succeeded || job.Ended != at(600) || len(totals.Ended) != 1 || totals.Ended[0].Result != Success {
+		t.Errorf("first seen after its deletion: %s at %v, ended %v", job.Phase, job.Ended, totals.Ended)
+	}
+	if want := []string{"queue 0-30", "running 30-600"}; !slices.Equal(timeline(spans), want) {
+		t.Errorf("timeline %q", timeline(spans))
+	}
+	job, _, totals = polls(t, spansOn(), listed(5, Running, 1), poll(601, phaseAt(30, Running), phaseAt(600, Succeeded)), gone)
+	if job.Phase != Succeeded || job.Ended != at(600) || len(totals.Ended) != 1 {
+		t.Errorf("deleted after its end: %s at %v, ended %v", job.Phase, job.Ended, totals.Ended)
+	}
+}

@@ -70,6 +70,7 @@ type fold struct {
 	news    bool // there is something that happened to the job
 	backlog bool // untimed events happened at an unknown time before now
 	over    bool // the job had ended before this update
+	first   bool // the job is new
 	owned   bool // job.Readings is our copy
 }
 
@@ -77,7 +78,7 @@ func newFold(prev *Job, u Update, o ReduceOptions) *fold {
 	f := &fold{u: u, o: o}
 	if prev == nil {
 		f.job = newJob(u)
-		f.changed = true
+		f.changed, f.first = true, true
 	} else {
 		copied := *prev
 		f.job = &copied
@@ -135,6 +136,7 @@ func (f *fold) presence() {
 	case f.u.Absent && j.Phase == Stopping: // it was on its way out
 		f.end(Cancelled, "", f.u.At)
 		f.finish(f.u.At)
+		f.job.Status = "absent"
 	case f.u.Absent:
 		f.leave("absent")
 	case f.u.Polled, j.Missing < goneAfter:
@@ -178,15 +180,19 @@ func (f *fold) orNow(at Time) Time {
 
 // times takes the moments that the provider states outside events.
 func (f *fold) times() {
+	over := f.job.Phase.Ended() && f.job.Ended.Known() // how a job ended does not change when it is deleted
 	for _, t := range []struct {
 		to   *Time
 		from Time
 	}{{&f.job.Created, f.u.Created}, {&f.job.Started, f.u.Started}, {&f.job.Ended, f.u.Ended}} {
+		if t.to == &f.job.Ended && over {
+			continue
+		}
 		if at := min(t.from, f.u.At); at.Known() && *t.to != at {
 			*t.to, f.changed = at, true
 		}
 	}
-	if j := f.job; j.PhaseSeq == 1 && j.Created.Known() { // the queue begins with the job, not with our first look
+	if j := f.job; j.PhaseSeq == 1 && j.Trace.Phase == Pending && j.Created.Known() { // the queue begins with the job, not with our first look
 		j.Trace.Since = min(j.Trace.Since, j.Created)
 	}
 }

@@ -6,6 +6,12 @@ import (
 	"time"
 )
 
+// causeWithin is how long before the end of a job a warning can stand that says why.
+const causeWithin = 15 * time.Minute
+
+// firstEnded is how old a job can be that had ended at first sight, and still be news, where nobody tells when it ended.
+const firstEnded = 24 * time.Hour
+
 // settleAfter is how long the end of a job waits for the poll that tells how it came to it.
 const settleAfter = 5 * time.Minute
 
@@ -22,12 +28,32 @@ func (f *fold) phase() {
 		at = f.job.Ended
 	}
 	before := f.job.Phase
-	f.reported(f.u.Phase, f.u.Status, f.u.Message, at)
+	f.reported(f.u.Phase, f.u.Status, f.u.Message, at, f.u.PhaseAt.Known())
+	if f.first && !f.u.PhaseAt.Known() {
+		f.firstSight()
+		return
+	}
 	if f.job.Phase == Running && f.u.Phase == Running && f.u.PhaseAt.Known() {
 		f.ran(at)
 	}
 	if f.u.Observed && f.job.Phase != before {
 		f.observed()
+	}
+}
+
+// firstSight begins the trace of a job that was past its queue when it was first seen, and of which nobody tells when it came
+// to its phase. An end that was there already and may be old is shown, and is no news.
+func (f *fold) firstSight() {
+	j := f.job
+	switch {
+	case j.Phase == Pending, len(f.u.Events) > 0:
+	case j.Started.Known():
+		f.trace(Running, "", j.Started)
+	default:
+		j.Trace.Phase, j.Trace.Since, j.Trace.Status = j.Phase, f.u.At, j.Status
+	}
+	if f.u.Observed && j.Phase.Ended() && !f.u.Ended.Known() && f.u.At.Sub(f.u.Created) > firstEnded {
+		j.Ended, j.Trace.Open, j.Trace.Root = 0, false, true
 	}
 }
 
@@ -44,7 +70,10 @@ func (f *fold) observed() {
 func (f *fold) phaseEvent(e pass, at Time) {
 	j := f.job
 	if j.Status == "" || !at.Known() || at >= j.Since {
-		f.reported(e.Phase, e.Status, e.Message, at)
+		f.reported(e.Phase, e.Status, e.Message, at, at.Known())
+	}
+	if e.Phase.Ended() && j.Trace.Open && at.Known() && at < j.Ended { // it had ended before what the listing told of
+		f.trueEnd(e, at)
 	}
 	if at.Known() && at < j.Trace.Since && j.PhaseSeq > 1 {
 		return // its place in the trace is taken
@@ -58,6 +87,14 @@ func (f *fold) phaseEvent(e pass, at Time) {
 	}
 }
 
+// trueEnd replaces an end that was shown and not yet counted: a job that is deleted after its end was not cancelled.
+func (f *fold) trueEnd(e pass, at Time) {
+	j := f.job
+	j.Phase, j.Since, j.Ended = e.Phase, at, at
+	j.Result, j.Message = resultOf(e.Phase), Clean(e.Message)
+	f.changed, f.news = true, true
+}
+
 // ran notes when training first ran in this attempt.
 func (f *fold) ran(at Time) {
 	if j := f.job; !j.Started.Known() || at < j.Started {
@@ -65,8 +102,8 @@ func (f *fold) ran(at Time) {
 	}
 }
 
-// reported takes a phase that the provider states.
-func (f *fold) reported(p Phase, status, message string, at Time) {
+// reported takes a phase that the provider states, and dates if told is set.
+func (f *fold) reported(p Phase, status, message string, at Time, told bool) {
 	j := f.job
 	if status = Clean(status); status != "" && status != j.Status {
 		j.Status, f.changed = status, true
@@ -77,10 +114,23 @@ func (f *fold) reported(p Phase, status, message string, at Time) {
 		f.end(p, message, at)
 	case !j.Phase.Ended():
 		f.setPhase(p, at)
-	case countOf(j.Events, EndedEvent.String()) == 0 && p == Running && (!at.Known() || at > j.Ended):
+	case countOf(j.Events, EndedEvent.String()) == 0 && p == Running && f.afterEnd(at, told):
 		f.restart(at)
 		f.setPhase(p, at)
 	}
+}
+
+// afterEnd reports whether what was stated of a job that ended is younger than its end: by the provider's time, or because the
+// question was asked after the end was known.
+func (f *fold) afterEnd(at Time, told bool) bool {
+	if told {
+		return at > f.job.Ended
+	}
+	began := f.u.Began
+	if !began.Known() {
+		began = f.u.At
+	}
+	return began > f.job.Trace.EndSeen
 }
 
 // setPhase shows the phase that the job is in. Its spans follow with trace.
@@ -105,6 +155,9 @@ func (f *fold) trace(p Phase, status string, at Time) {
 	if p != t.Phase {
 		f.phaseSpan(at)
 		t.Phase, t.Since, t.Status = p, f.orNow(at), Clean(status)
+		if p == Running { // warnings of the wait are over
+			t.Cause = ""
+		}
 		f.job.PhaseSeq++
 		f.changed = true
 	}
@@ -118,7 +171,7 @@ func (f *fold) trace(p Phase, status string, at Time) {
 func (f *fold) settle() {
 	j := f.job
 	asked := f.u.Polled && !f.u.More && !f.u.Early
-	waited := j.Trace.Open && f.u.At.Sub(j.Since) >= settleAfter
+	waited := j.Trace.Open && f.u.At.Sub(j.Trace.EndSeen) >= settleAfter
 	if !asked && !waited {
 		return
 	}
@@ -137,7 +190,7 @@ func (f *fold) end(p Phase, message string, at Time) {
 	f.setPhase(p, at)
 	j.Gone, j.Hidden = false, false
 	j.Ended, j.Result, j.Message = f.orNow(at), resultOf(p), Clean(message)
-	j.Trace.Open = true
+	j.Trace.Open, j.Trace.EndSeen = true, f.u.At
 	if _, planned := j.Reading(StepLimit, ""); planned && p == Succeeded {
 		f.set(Reading{Metric: Progress, Value: 1, At: at})
 	}
@@ -162,6 +215,9 @@ func (f *fold) finish(at Time) {
 // failureClass is what the provider's message says, or else the warnings before it.
 func (f *fold) failureClass() string {
 	class, cause := f.classOf(f.job.Message), f.job.Trace.Cause
+	if f.job.Ended.Sub(f.job.Trace.CauseAt) > causeWithin {
+		return class
+	}
 	if cause != "" && (class == unspecified || class == OtherClass || class == crashed) {
 		return cause
 	}
@@ -176,13 +232,8 @@ func (f *fold) classOf(message string) string {
 	return FailureClass(message)
 }
 
-// newCause is the newer of two classes, but for one that says less.
-func newCause(before, class string) string {
-	if class == OtherClass || class == unspecified || class == crashed && before != "" {
-		return before
-	}
-	return class
-}
+// tells reports whether a class says anything.
+func tells(class string) bool { return class != OtherClass && class != unspecified }
 
 // maxNotes bounds the notices of one phase that become events of its span.
 const maxNotes = 16
@@ -193,8 +244,8 @@ func (f *fold) notice(e pass, at Time) {
 	if t.Root {
 		return
 	}
-	if e.Warning {
-		t.Cause = newCause(t.Cause, f.classOf(e.Reason+" "+e.Message))
+	if class := f.classOf(e.Reason + " " + e.Message); e.Warning && tells(class) && (class != crashed || t.Cause == "") {
+		t.Cause, t.CauseAt = class, f.orNow(at)
 	}
 	if !f.o.Spans {
 		return

@@ -196,6 +196,8 @@ func (s *Scheduler) admit(added []Key) {
 		it, j := s.items[k], s.store.Job(k)
 		switch {
 		case j == nil:
+		case it == nil && j.Phase.Ended(): // what runs is more urgent than how something ended before we looked
+			s.add(j, now.Add(s.cadence.Running))
 		case it == nil:
 			s.add(j, now)
 		default:
@@ -220,7 +222,7 @@ func (s *Scheduler) hurry(keys []Key) {
 		if it != nil {
 			s.advance(it, now)
 		}
-		if it != nil && it.place > 0 && j.Trace.Open {
+		if it != nil && it.place > 0 && it.fails == 0 && j.Trace.Open {
 			it.due = s.queue[0].due.Add(-1)
 			heap.Fix(&s.queue, it.place)
 		}

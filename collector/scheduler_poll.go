@@ -64,7 +64,7 @@ func (s *Scheduler) follow(ctx context.Context, j *Job) (Update, error) {
 	if ctx.Err() == nil {
 		s.health.Polled(start, now, err)
 	}
-	u.At = TimeOf(now)
+	u.At, u.Began = TimeOf(now), TimeOf(start)
 	return u, err
 }
 
@@ -112,7 +112,10 @@ func (s *Scheduler) listOnce(ctx context.Context) (soon []Key, err error) {
 	if l.Unchanged {
 		return nil, err
 	}
-	for updates := s.listing(l, TimeOf(now), err != nil); len(updates) > 0; {
+	if !l.Local && err == nil {
+		s.probed = start // a listing proves as much
+	}
+	for updates := s.listing(l, start, now, err != nil); len(updates) > 0; {
 		n := min(len(updates), maxBatch)
 		before := s.known(updates[:n])
 		if err := s.recorder.Apply(ctx, updates[:n]...); err != nil {
@@ -139,11 +142,14 @@ func (s *Scheduler) known(updates []Update) []*Job {
 // news are the jobs that a listing tells to poll, or whose end it told of. What the listing completes is logged.
 func (s *Scheduler) news(updates []Update, before []*Job) (soon []Key) {
 	for i, after := range s.known(updates) {
-		switch {
-		case after == nil:
-		case s.follower != nil && (updates[i].Soon || after.Trace.Open):
+		if after == nil {
+			continue
+		}
+		justEnded := after.Trace.Open && before[i] != nil && !before[i].Phase.Ended()
+		if s.follower != nil && (updates[i].Soon || justEnded) {
 			soon = append(soon, after.Key)
-		case before[i] != nil && before[i] != after:
+		}
+		if before[i] != nil && before[i] != after {
 			s.tell(before[i], after)
 		}
 	}
@@ -151,11 +157,12 @@ func (s *Scheduler) news(updates []Update, before []*Job) (soon []Key) {
 }
 
 // listing completes the updates of a listing, with those for jobs that it lacks.
-func (s *Scheduler) listing(l Listing, now Time, failed bool) []Update {
+func (s *Scheduler) listing(l Listing, start, end time.Time, failed bool) []Update {
+	now := TimeOf(end)
 	seen := make(map[Key]bool, len(l.Jobs))
 	for i := range l.Jobs {
 		u := &l.Jobs[i]
-		u.Key.Source, u.At, u.Origin = s.name, now, Listed
+		u.Key.Source, u.At, u.Began, u.Origin = s.name, now, TimeOf(start), Listed
 		u.Polled = s.follower == nil
 		seen[u.Key] = true
 	}

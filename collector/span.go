@@ -67,13 +67,15 @@ type TraceState struct {
 
 	// Phase is the phase whose span is open, and Since its start. They run behind the job's own while only a listing has told
 	// of a change: the poll that follows may know what happened in between, and a span cannot be taken back.
-	Phase  Phase  `cbor:"6,keyasint,omitempty"`
-	Since  Time   `cbor:"7,keyasint,omitempty"`
-	Open   bool   `cbor:"8,keyasint,omitempty"`  // the job ended, and its end is not counted yet for the same reason
-	Notes  []Note `cbor:"9,keyasint,omitempty"`  // of the open phase, oldest first
-	Lost   uint64 `cbor:"10,keyasint,omitempty"` // notes that did not fit
-	Status string `cbor:"12,keyasint,omitempty"` // the provider's word for Phase
-	Cause  string `cbor:"11,keyasint,omitempty"` // class of the failure that the newest telling warning announces
+	Phase   Phase  `cbor:"6,keyasint,omitempty"`
+	Since   Time   `cbor:"7,keyasint,omitempty"`
+	Open    bool   `cbor:"8,keyasint,omitempty"`  // the job ended, and its end is not counted yet for the same reason
+	Notes   []Note `cbor:"9,keyasint,omitempty"`  // of the open phase, oldest first
+	Lost    uint64 `cbor:"10,keyasint,omitempty"` // notes that did not fit
+	EndSeen Time   `cbor:"13,keyasint,omitempty"` // when the end was first heard of
+	CauseAt Time   `cbor:"14,keyasint,omitempty"`
+	Status  string `cbor:"12,keyasint,omitempty"` // the provider's word for Phase
+	Cause   string `cbor:"11,keyasint,omitempty"` // class of the failure that the newest telling warning announces
 }
 
 // Note is a notice that becomes an event of its phase's span.

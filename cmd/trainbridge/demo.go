@@ -130,6 +130,7 @@ func (o *demoOptions) check() error {
 const demoConfig = `# The configuration of the demo: one source of each kind.
 state:
   directory: %s
+retention: 5m
 sources:%s
 api:
   jobs: true

@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/trainbridge/trainbridge/collector/aitems/aitemstest"
+	"github.com/trainbridge/trainbridge/collector/runai/runaitest"
+	"github.com/trainbridge/trainbridge/collector/tensorone/tensoronetest"
 	"github.com/trainbridge/trainbridge/collector/wandb/wandbtest"
 )
 
@@ -26,7 +29,7 @@ type demoService struct {
 
 // demoServices are the services of the demo, one for each kind of source.
 func demoServices(o *demoOptions) []demoService {
-	return []demoService{wandbDemo(o)}
+	return []demoService{wandbDemo(o), runaiDemo(o), aitemsDemo(o), tensoroneDemo(o)}
 }
 
 // demoKey is what the simulated services take as a key.
@@ -59,6 +62,74 @@ func wandbDemo(o *demoOptions) demoService {
 `,
 	}
 }
+
+func runaiDemo(o *demoOptions) demoService {
+	service := runaitest.New(runaitest.Options{ClientID: "trainbridge", ClientSecret: demoKey, Seed: o.seed})
+	// In real time an ended workload stays listed for minutes, so that there is time to look at it.
+	keep := time.Duration(float64(5*time.Minute) * o.speed)
+	fleet := runaitest.NewFleet(service, runaitest.FleetOptions{Seed: o.seed, Speed: o.speed, Keep: keep, Forget: 3 * keep})
+	return demoService{
+		handler: service,
+		run:     func(ctx context.Context, _ string) error { return fleet.Run(ctx) },
+		files:   map[string]string{"runai.secret": demoKey},
+		source: `
+  - name: runai
+    kind: runai
+    base_url: ADDRESS
+    token: {client_id: trainbridge, client_secret_file: runai.secret}
+    revisions: true
+    group_by: name_prefix
+    metrics_interval: 2s
+    poll_intervals: {list: 1s, queued: 1s, running: 1s, paused: 1s}
+    rate_limit: 1000
+    burst: 1000
+`,
+	}
+}
+
+func aitemsDemo(o *demoOptions) demoService {
+	service := aitemstest.New(aitemstest.Options{AccessKey: "demo-access-key", SecretKey: demoKey, Seed: o.seed})
+	fleet := aitemstest.NewFleet(service, aitemstest.FleetOptions{Seed: o.seed, Speed: o.speed})
+	return demoService{
+		handler: service,
+		run:     func(ctx context.Context, _ string) error { return fleet.Run(ctx) },
+		files:   map[string]string{"aitems.secret": demoKey},
+		source: `
+  - name: aitems
+    kind: aitems
+    base_url: ADDRESS/api/v1
+    access_key: demo-access-key
+    secret_key_file: aitems.secret
+    list_interval: 1s
+    rate_limit: 1000
+    burst: 1000
+`,
+	}
+}
+
+func tensoroneDemo(o *demoOptions) demoService {
+	service := tensoronetest.New(tensoronetest.Options{Key: demoKey, Seed: o.seed, List: true, ReadsPerHour: demoReads})
+	fleet := tensoronetest.NewFleet(service, tensoronetest.FleetOptions{Seed: o.seed, Speed: o.speed})
+	return demoService{
+		handler: service,
+		run:     func(ctx context.Context, _ string) error { return fleet.Run(ctx) },
+		files:   map[string]string{"tensorone.key": demoKey},
+		source: fmt.Sprintf(`
+  - name: tensorone
+    kind: tensorone
+    base_url: ADDRESS/v2
+    authorization: {credentials_file: tensorone.key}
+    reads_per_hour: %d      # the real service allows 500
+    discovery_interval: 1s
+    list_interval: 1s
+    poll_intervals: {queued: 1s, running: 1s, paused: 1s}
+    units: {currency: USD}
+`, demoReads),
+	}
+}
+
+// demoReads is what the simulated TensorOne allows in an hour: more than the real one, for time passes faster.
+const demoReads = 100_000
 
 // keepListing writes the jobs that the fleet has to a file that the bridge watches.
 func keepListing(ctx context.Context, dir string, fleet *wandbtest.Fleet) error {

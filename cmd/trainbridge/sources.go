@@ -7,12 +7,18 @@ import (
 	"reflect"
 
 	"github.com/trainbridge/trainbridge/collector"
+	"github.com/trainbridge/trainbridge/collector/aitems"
+	"github.com/trainbridge/trainbridge/collector/runai"
+	"github.com/trainbridge/trainbridge/collector/tensorone"
 	"github.com/trainbridge/trainbridge/collector/wandb"
 )
 
 // kinds is what can stand as kind of a source in the configuration. A source is added by its line.
 var kinds = map[string]kind{
-	"wandb": kindOf(wandb.New, wandbProxy),
+	"aitems":    kindOf(aitems.New),
+	"runai":     kindOf(runai.New),
+	"tensorone": kindOf(tensorone.New),
+	"wandb":     kindOf(wandb.New, wandbProxy),
 }
 
 // register makes a job known, durably, before it returns.

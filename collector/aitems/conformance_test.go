@@ -45,6 +45,15 @@ func (s subjectService) Violations() map[string]int {
 	return out
 }
 
+// Truth implements [collectortest.Service]. The provider keeps no events.
+func (s subjectService) Truth() map[string]collectortest.Truth {
+	out := map[string]collectortest.Truth{}
+	for id, phase := range s.Server.Truth() {
+		out[id] = collectortest.Truth{Phase: phase, Events: -1}
+	}
+	return out
+}
+
 // newSubjectService is a fleet that has been at work for two days.
 func newSubjectService() subjectService {
 	s := aitemstest.New(aitemstest.Options{AccessKey: "AK_SUBJECT", SecretKey: "SK_SUBJECT", PageSize: 3})

@@ -136,8 +136,8 @@ func (b *bench) same() {
 		switch j := b.jobs[id]; {
 		case j == nil:
 			b.t.Errorf("%s was not found", id)
-		case j.Phase != want.Phase || j.Gone:
-			b.t.Errorf("%s is %v (gone %v), in truth %v", id, j.Phase, j.Gone, want.Phase)
+		case j.Phase != want || j.Gone:
+			b.t.Errorf("%s is %v (gone %v), in truth %v", id, j.Phase, j.Gone, want)
 		}
 	}
 	for id, j := range b.jobs {

@@ -6,7 +6,7 @@ import (
 )
 
 // maxTold bounds the reasons that are remembered.
-const maxTold = 1000
+const maxTold = 10_000
 
 // hourly lets each reason be told once an hour.
 type hourly struct {

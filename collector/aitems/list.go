@@ -42,7 +42,7 @@ type pass struct {
 // end completes the listing.
 func (p *pass) end(ctx context.Context) (collector.Listing, error) {
 	if len(p.out.Jobs) > 0 {
-		p.out.Jobs[0].Unknown = distinct(append(p.out.Jobs[0].Unknown, p.odd...))
+		p.out.Jobs[0].Unknown = append(p.out.Jobs[0].Unknown, p.source.news("", distinct(p.odd))...)
 	}
 	switch {
 	case p.err == nil && p.hidden != nil && !p.readAny:
@@ -231,6 +231,7 @@ func (s *Source) update(v service, t *training, now time.Time, warn func(reason,
 		u.Readings = append(u.Readings, collector.Reading{Metric: collector.EpochLimit, Value: t.epochs})
 	}
 	if t.created == "" {
+		u.Unknown = s.news(u.Key.ID, u.Unknown)
 		return u
 	}
 	created, ok := parseDate(t.created, s.zone)
@@ -244,7 +245,19 @@ func (s *Source) update(v service, t *training, now time.Time, warn func(reason,
 	default:
 		u.Created = created
 	}
+	u.Unknown = s.news(u.Key.ID, u.Unknown)
 	return u
+}
+
+// news are the names that were not told of the job within the hour: what is odd in one listing is odd in the next.
+func (s *Source) news(id string, names []string) []string {
+	var out []string
+	for _, n := range names {
+		if s.told.first("odd/" + id + "/" + n) {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // title is a name for people: jobs have none.

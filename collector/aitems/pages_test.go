@@ -144,3 +144,18 @@ func TestDoubtIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// TestLaterPagesAreNewer has a training whose status changes between two pages that both show it.
+func TestLaterPagesAreNewer(t *testing.T) {
+	pages := [][]training{
+		{{kind: "pop", version: "a", status: "waiting"}, {kind: "pop", version: "b", status: "waiting"}},
+		{{kind: "pop", version: "b", status: "learning"}, {kind: "pop", version: "c", status: "waiting"}},
+		{{kind: "pop", version: "c", status: "learning"}},
+	}
+	l, err := readAll(2, func(offset int) (*page[training], error) {
+		return &page[training]{items: pages[offset], size: len(pages[offset])}, nil
+	})
+	if err != nil || l.doubt != "" || len(l.items) != 3 || l.items[1].status != "learning" || l.items[2].status != "learning" {
+		t.Errorf("%+v %v", l, err)
+	}
+}

@@ -211,8 +211,8 @@ func (w *world) settle() {
 		switch j := w.jobs[id]; {
 		case j == nil:
 			w.wrong("%s was not found", id)
-		case j.Phase != want.Phase || j.Gone:
-			w.wrong("%s is %v (gone %v), in truth %v", id, j.Phase, j.Gone, want.Phase)
+		case j.Phase != want || j.Gone:
+			w.wrong("%s is %v (gone %v), in truth %v", id, j.Phase, j.Gone, want)
 		}
 	}
 	for id, j := range w.jobs {

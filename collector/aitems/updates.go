@@ -23,8 +23,11 @@ func (p *pass) updates(ctx context.Context, v service, l *list[training]) {
 			p.source.addRefreshes(u, runs)
 		case isHidden(err):
 			p.warn("updates/"+v.id, "the refresh runs of a service cannot be seen", "service", v.id, "err", p.source.explain("list updates", err))
-		default:
+		case isGeneral(err):
 			p.failure("list updates of service "+v.id, err)
+			return
+		default: // the trainings of other services are not to wait for this
+			p.warn("updates/"+v.id, "the refresh runs of a service cannot be read", "service", v.id, "err", p.source.explain("list updates", err))
 			return
 		}
 	}

@@ -125,9 +125,12 @@ func (a *attempt) ask(ctx context.Context, req *http.Request) (status int, failu
 	if resp.StatusCode != http.StatusTooManyRequests {
 		c.gate.learn(start, now, said, resp.StatusCode/100 == 2)
 	}
-	c.observer.Budget(c.gate.budget(said))
 	if resp.StatusCode/100 != 2 {
-		return resp.StatusCode, a.refusal(req, resp, start, now)
+		failure = a.refusal(req, resp, start, now)
+	}
+	c.observer.Budget(c.gate.budget(said))
+	if failure != nil {
+		return resp.StatusCode, failure
 	}
 	if e := a.read(ctx, resp); e != nil {
 		e.Status, e.RequestID = resp.StatusCode, cmp.Or(e.RequestID, requestID(resp))

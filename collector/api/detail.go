@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -100,7 +101,7 @@ func (t *told) code() string {
 	for i, c := range t.codes {
 		c = clean(c, maxCodeRunes)
 		switch {
-		case c == "" || i > 0 && c == statusText(t.status):
+		case c == "" || i > 0 && c == strconv.Itoa(t.status):
 		case i == 2 && (strings.ContainsAny(c, " :") || strings.EqualFold(c, http.StatusText(t.status))):
 		default:
 			return c

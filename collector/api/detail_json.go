@@ -2,11 +2,8 @@ package api
 
 import (
 	"cmp"
-	"strconv"
 	"strings"
 )
-
-func statusText(status int) string { return strconv.Itoa(status) }
 
 // read takes what it knows from an object of an error's body, at any level.
 func (t *told) read(d *Decoder, depth int) error {

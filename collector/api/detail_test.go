@@ -127,9 +127,12 @@ func TestQuota(t *testing.T) {
 		if got := fmt.Sprint(at); got != "[0s 15m0s 45m0s 1h45m0s 2h45m0s 3h45m0s]" {
 			t.Errorf("requests at %v", got)
 		}
-		if l := c.gate.limiter.Limit(); l != 20 {
-			t.Errorf("%v a second", l)
+		r := Request{Method: http.MethodPost, URL: mustURL(t, "https://service.example")} // asked once
+		at = nil
+		if err := c.JSON(t.Context(), r, nil); ClassOf(err) != classQuota || c.gate.limiter.Limit() != 20 {
+			t.Errorf("%v a second: %v", c.gate.limiter.Limit(), err)
 		}
+		time.Sleep(time.Hour)
 		at, began, header = nil, time.Now(), []string{"Retry-After", "20"}
 		_ = get(t.Context(), c)
 		if got := fmt.Sprint(at); got != "[0s 20s 40s]" {

@@ -99,8 +99,9 @@ func TestRetryBudget(t *testing.T) {
 func TestThrottledWithoutRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
+		var rec recorder
 		began := time.Now()
-		c := virtual(Config{}, nil, nil, func(*http.Request) *http.Response {
+		c := virtual(Config{}, &rec, nil, func(*http.Request) *http.Response {
 			at = append(at, time.Since(began))
 			return answer(http.StatusTooManyRequests, `{"detail":"slow down"}`)
 		})
@@ -109,6 +110,9 @@ func TestThrottledWithoutRetryAfter(t *testing.T) {
 		err := get(ctx, c)
 		if ClassOf(err) != classRateLimited || len(at) != 1 || time.Since(began) > time.Second {
 			t.Errorf("returned after %v with %v, %d requests", time.Since(began), err, len(at))
+		}
+		if rec.left != 0 || rec.limit != 20 {
+			t.Errorf("while paused budget %v of %v", rec.left, rec.limit)
 		}
 		_ = get(t.Context(), c) // no deadline: it waits for the pauses
 		if len(at) != 4 || at[1] < time.Minute || at[2] < 3*time.Minute || at[3] < 7*time.Minute {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// crowd lets n requests wait, one after the other, and says when each came through.
+// crowd lets n requests wait, one after the other, and says when each came through; below zero when each was given up.
 func crowd(ctx context.Context, c *Client, n int, each time.Duration) (at []time.Duration, done *sync.WaitGroup) {
 	began := time.Now()
 	at, done = make([]time.Duration, n), new(sync.WaitGroup)
@@ -19,7 +19,7 @@ func crowd(ctx context.Context, c *Client, n int, each time.Duration) (at []time
 			ctx, cancel := context.WithTimeout(ctx, each)
 			defer cancel()
 			if get(ctx, c) != nil {
-				at[i] = -1
+				at[i] = -1 - time.Since(began)
 				return
 			}
 			at[i] = time.Since(began)

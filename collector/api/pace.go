@@ -60,7 +60,7 @@ func (g *gate) learn(start, now time.Time, a allowance, served bool) {
 		if !start.Before(p.dry) {
 			p.dry = time.Time{}
 		}
-		p.factor = min(max(paceShare*a.perSecond()/g.rate, minFactor), 1)
+		p.factor = max(paceShare*a.perSecond()/g.rate, minFactor) // above 1 it bounds nothing
 		p.burst, p.until = paceShare*a.remaining, now.Add(min(a.reset+paceMargin, maxRetryAfter))
 	case served && !p.dry.IsZero() && !start.Before(p.dry):
 		p.release()

@@ -138,6 +138,9 @@ func TestUnsigned(t *testing.T) {
 				if !errors.As(err, &e) || e.Class != c.class || e.Status != 0 || e.Attempts != 0 || IsNotFound(err) || !strings.Contains(err.Error(), c.text) {
 					t.Fatalf("%s: got %+v: %v", name, e, err)
 				}
+				if errors.Is(c.err, token) != (e.RetryAfter > 0) {
+					t.Errorf("%s: retry after %v", name, e.RetryAfter)
+				}
 				if !errors.Is(err, c.err) || strings.Count(err.Error(), "not before") != strings.Count(c.text, "not before") {
 					t.Errorf("%s: got %v", name, err)
 				}

@@ -10,7 +10,7 @@ import (
 )
 
 // plannedShare of the budget is what the scheduler plans polls and listings with; the rest is for retries.
-const plannedShare = 0.9
+const plannedShare = 0.95
 
 // Advice says what will keep the source from being of use as things stand now, without asking anyone: no key, a key file that is
 // missing or empty, job files that cannot be read, no way to find jobs, more jobs than the budget has reads for. None of it is a mistake
@@ -43,7 +43,7 @@ func (s *Source) Advice() []string {
 	if line := s.config.demand(len(jobs)); line != "" {
 		out = append(out, line)
 	}
-	if s.config.ReadsPerHour > defaultReads {
+	if s.config.ReadsPerHour > defaultReads && s.base.Host == defaultHost {
 		out = append(out, fmt.Sprintf("reads_per_hour: %d is above the %d an hour that are documented for GET /training/*",
 			s.config.ReadsPerHour, defaultReads))
 	}

@@ -81,7 +81,8 @@ type PollIntervals struct {
 }
 
 const (
-	defaultBase  = "https://api.tensorone.ai/v2"
+	defaultHost  = "api.tensorone.ai"
+	defaultBase  = "https://" + defaultHost + "/v2"
 	defaultReads = 500
 	maxReads     = 1_000_000
 

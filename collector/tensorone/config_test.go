@@ -139,7 +139,7 @@ func TestAdvice(t *testing.T) {
 	for text, want := range map[string][]string{
 		"list: off": {"authorization: no key is set", "jobs: none are named here or in job_files, and list is off"},
 		"{authorization: {credentials_file: nowhere}, job_files: [none.json]}":                                            {"authorization.credentials_file: open", "job_files: job files"},
-		"{authorization: {credentials: x}, job_files: [jobs.json], list: off}":                                            {"reads_per_hour: 10 jobs asked every 1m at 1 read each are 600 reads an hour while they run, and listings 0: 600, of 432 that can be planned with out of 500; each is asked about every 1m23s instead"},
+		"{authorization: {credentials: x}, job_files: [jobs.json], list: off}":                                            {"reads_per_hour: 10 jobs asked every 1m at 1 read each are 600 reads an hour while they run, and listings 0: 600, of 456 that can be planned with out of 500; each is asked about every 1m19s instead"},
 		"{authorization: {credentials: x}, jobs: [{id: a}, {id: b}]}":                                                     {},
 		"{authorization: {credentials: x}, jobs: [{id: a}], reads_per_hour: 1000}":                                        {"reads_per_hour: 1000 is above the 500 an hour that are documented"},
 		"{authorization: {credentials: x}, jobs: [{id: a}], reads_per_hour: 20}":                                          {"reads_per_hour: 1 jobs asked every 1m"},

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 
+	"github.com/trainbridge/trainbridge/collector"
 	"github.com/trainbridge/trainbridge/collector/api"
 )
 
 // nobodysJob is a job that does not exist, for a source that knows none.
 const nobodysJob = "job_trainbridge_probe"
+
+// versioned is a path that ends in the version of an API.
+var versioned = regexp.MustCompile(`/v[0-9]+/?$`)
 
 // Probe implements [collector.Prober]. It asks for the first job of the configuration; without one it asks for a page of one job, or, where
 // jobs are not listed, for a job that does not exist: that it is not found is a good answer then.
@@ -27,6 +32,12 @@ func (s *Source) Probe(ctx context.Context) error {
 		}
 	}
 	_, err := s.readJob(ctx, nobodysJob)
+	if isMissing(err) && !versioned.MatchString(s.base.Path) {
+		return &failure{
+			doing: fmt.Sprintf("source %s: probe", s.name), class: collector.ClassOf(err), cause: err,
+			hint: fmt.Sprintf("check base_url: its path is %q and does not end in a version, as %s does", s.base.Path, defaultBase),
+		}
+	}
 	if isMissing(err) {
 		return nil
 	}

@@ -78,6 +78,9 @@ func New(c Config, env collector.Env) (*Source, error) {
 	}
 	s.cadence = collector.DefaultCadence()
 	s.cadence.List = time.Duration(c.DiscoveryInterval)
+	if c.List != listOff {
+		s.cadence.List = min(s.cadence.List, time.Duration(c.ListInterval))
+	}
 	s.cadence.Queued = time.Duration(c.PollIntervals.Queued)
 	s.cadence.Running = time.Duration(c.PollIntervals.Running)
 	s.cadence.Paused = time.Duration(c.PollIntervals.Paused)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/trainbridge/trainbridge/collector"
-	"github.com/trainbridge/trainbridge/collector/collectortest"
 )
 
 // Options configure a Server.
@@ -257,13 +256,13 @@ var phases = map[string]collector.Phase{
 }
 
 // Truth is how each training that is listed stands. How often its status changed is not for a client to know.
-func (s *Server) Truth() map[string]collectortest.Truth {
+func (s *Server) Truth() map[string]collector.Phase {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := map[string]collectortest.Truth{}
+	out := map[string]collector.Phase{}
 	for _, v := range s.services {
 		for _, t := range v.trainings {
-			out[v.ID+"/"+t.Type+"/"+t.Version] = collectortest.Truth{Phase: phases[t.Status], Events: -1}
+			out[v.ID+"/"+t.Type+"/"+t.Version] = phases[t.Status]
 		}
 	}
 	return out

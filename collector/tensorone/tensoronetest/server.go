@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/trainbridge/trainbridge/collector"
-	"github.com/trainbridge/trainbridge/collector/collectortest"
 )
 
 // Options configure a Server. The zero value is a server that accepts any key and lists nothing.
@@ -275,12 +274,12 @@ var phases = map[string]collector.Phase{
 
 // Truth is how each job really is. The service keeps no history, so that what a client can count depends on when it looks;
 // checkpoints are counted by [Server.Checkpoints].
-func (s *Server) Truth() map[string]collectortest.Truth {
+func (s *Server) Truth() map[string]collector.Phase {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make(map[string]collectortest.Truth, len(s.jobs))
+	out := make(map[string]collector.Phase, len(s.jobs))
 	for id, j := range s.jobs {
-		out[id] = collectortest.Truth{Phase: phases[j.Status], Events: -1}
+		out[id] = phases[j.Status]
 	}
 	return out
 }
