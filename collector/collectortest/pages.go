@@ -3,24 +3,43 @@ package collectortest
 import (
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 )
 
+// dice are random numbers for several goroutines.
+type dice struct {
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+func (d *dice) below(n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.random.IntN(n)
+}
+
+func (d *dice) share() float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.random.Float64()
+}
+
 // comeAndGo lets any request fail in any way, at random, while the jobs go on and the program restarts.
 func comeAndGo(b *bench) {
-	random := rand.New(rand.NewPCG(7, 11))
+	random := &dice{random: rand.New(rand.NewPCG(7, 11))}
 	kinds := ailments()
 	for round := range 40 {
 		before := b.snapshot()
-		a := kinds[random.IntN(len(kinds))]
-		spoil, chance := a.fault(b.meddler), random.Float64()
+		a := kinds[random.below(len(kinds))]
+		spoil, chance := a.fault(b.meddler), random.share()
 		b.meddler.meddle(func(n int, w http.ResponseWriter, r *http.Request) bool {
-			return n > 0 && random.Float64() < chance && spoil(n, w, r) // one request at a time
+			return n > 0 && random.share() < chance && spoil(n, w, r) // one request at a time
 		})
 		_ = b.round() // whatever it says
 		b.meddler.meddle(nil)
 		b.unharmed(before, true)
-		b.advance(time.Duration(random.IntN(180)) * time.Second)
+		b.advance(time.Duration(random.below(180)) * time.Second)
 		if round%7 == 6 {
 			b.settle("between faults")
 		}

@@ -38,7 +38,7 @@ func fill(r *rand.Rand, v reflect.Value, full bool) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if !v.Type().Field(i).IsExported() {
+			if f := v.Type().Field(i); !f.IsExported() || f.Tag.Get("cbor") == "-" {
 				continue // computed from the others
 			}
 			fill(r, v.Field(i), full)

