@@ -97,7 +97,7 @@ func progressRows() []jobRow {
 			Labels: []string{"training.metric.name"},
 			read:   func(j *Job, to *Points) { addCounts(to, j.NonFinite) },
 		},
-		counterRow("training.job.restarts", "{restart}", "Times the job started afresh.", func(j *Job) uint64 { return j.Restarts }),
+		counterRow("training.job.restarts", "{restart}", "Times the job started afresh, as the provider tells; a preempted job that goes on is none.", func(j *Job) uint64 { return j.Restarts }),
 		{
 			Name: "training.job.step.duration", Prom: "training_job_step_duration_seconds", Unit: "s", Kind: Distribution,
 			Help:   "Durations of gradient steps, where the provider tells them.",

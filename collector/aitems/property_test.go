@@ -17,7 +17,7 @@ import (
 	"github.com/trainbridge/trainbridge/collector/aitems/aitemstest"
 )
 
-var schedules = flag.Int("schedules", 300, "how many random schedules the property tests run")
+var schedules = flag.Int("schedules", 100, "how many random schedules the property tests run")
 
 // next are the statuses that may follow one.
 var next = map[string][]string{

@@ -170,7 +170,7 @@ func (b *bench) call(kind string, within time.Duration, f func(context.Context) 
 	err := f(ctx)
 	out := outcome{err: err, took: time.Since(start), requests: b.meddler.requests() - asked}
 	if grown := allocated() - before; grown > maxAlloc {
-		b.Errorf("%s: %d MiB were allocated, at most %d are allowed", kind, grown>>20, maxAlloc>>20)
+		b.Fatalf("%s: %d MiB were allocated, at most %d are allowed", kind, grown>>20, maxAlloc>>20) // more calls would hurt the machine
 	}
 	if out.took > within+time.Second {
 		b.Errorf("%s: took %v, its deadline was after %v", kind, out.took, within)

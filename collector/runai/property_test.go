@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 300, "how many random schedules each of the tests of lists runs")
+	schedules = flag.Int("schedules", 40, "how many random schedules each of the tests of lists runs")
 	firstSeed = flag.Uint64("schedules.first", 0, "the seed of the first of them")
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/trainbridge/trainbridge/collector/tensorone/tensoronetest"
 )
 
-var schedules = flag.Int("schedules", 300, "how many random schedules are tried")
+var schedules = flag.Int("schedules", 100, "how many random schedules are tried")
 
 // world is a job whose checkpoints come late, tie, move and are deleted.
 type world struct {
