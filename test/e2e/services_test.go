@@ -13,7 +13,7 @@ import (
 )
 
 // knows is what must come of each service: a query that has an answer once its jobs ran for a while.
-var knows = map[string][]string{ //nolint:gochecknoglobals // a table
+var knows = map[string][]string{
 	"wandb": {
 		`training_job_gradient_steps_total > 0`, `training_job_loss{training_split="train"}`, `training_group_gradient_steps_total > 0`,
 	},
@@ -35,7 +35,7 @@ var knows = map[string][]string{ //nolint:gochecknoglobals // a table
 }
 
 // lacks is what a service does not tell and nobody may invent.
-var lacks = map[string][]string{ //nolint:gochecknoglobals // a table
+var lacks = map[string][]string{
 	"runai":     {"training_job_gradient_steps_total", "training_job_loss", "training_job_progress_ratio"},
 	"aitems":    {"training_job_gradient_steps_total", "training_job_loss", "training_job_progress_ratio", "training_job_started_timestamp_seconds"},
 	"tensorone": {"training_job_gradient_steps_total"},
