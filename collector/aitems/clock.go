@@ -20,7 +20,7 @@ type clock struct {
 	api.Observer
 	trusted bool // that the answers are the service's: its clock may be followed
 	log     *slog.Logger
-	told    *hourly
+	told    *api.Hourly
 	skew    atomic.Int64 // the service's clock minus ours, in nanoseconds
 }
 
@@ -28,7 +28,7 @@ type clock struct {
 func (c *clock) Skew(d time.Duration) {
 	c.Observer.Skew(d)
 	c.skew.Store(int64(d))
-	if c.wrong() && c.told.first("clock") {
+	if c.wrong() && c.told.First("clock") {
 		c.log.Warn("this machine's clock is wrong, or the service's: synchronize it (NTP)", "problem", c.problem())
 	}
 }

@@ -202,7 +202,7 @@ func (p *pass) check(what, name, doubt string, place map[string]int) {
 
 // warn logs something once an hour.
 func (p *pass) warn(reason, message string, args ...any) {
-	if p.source.told.first(reason) {
+	if p.source.told.First(reason) {
 		p.source.log.Warn(message, args...)
 	}
 }
@@ -253,7 +253,7 @@ func (s *Source) update(v service, t *training, now time.Time, warn func(reason,
 func (s *Source) news(id string, names []string) []string {
 	var out []string
 	for _, n := range names {
-		if s.told.first("odd/" + id + "/" + n) {
+		if s.told.First("odd/" + id + "/" + n) {
 			out = append(out, n)
 		}
 	}

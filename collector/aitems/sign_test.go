@@ -13,6 +13,7 @@ import (
 
 	"github.com/trainbridge/trainbridge/collector"
 	"github.com/trainbridge/trainbridge/collector/aitems/aitemstest"
+	"github.com/trainbridge/trainbridge/collector/api"
 )
 
 // TestVectors has signatures that were made by other programs.
@@ -74,7 +75,7 @@ func testSigner(t testing.TB) *signer {
 		t.Fatal(err)
 	}
 	return &signer{access: access, secret: secret, clock: &clock{
-		Observer: collector.NewHealth(time.Now()), log: slog.New(slog.DiscardHandler), told: newHourly(), trusted: true,
+		Observer: collector.NewHealth(time.Now()), log: slog.New(slog.DiscardHandler), told: new(api.Hourly), trusted: true,
 	}}
 }
 

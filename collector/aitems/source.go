@@ -24,7 +24,7 @@ type Source struct {
 	client  *api.Client
 	clock   *clock
 	log     *slog.Logger
-	told    *hourly
+	told    *api.Hourly
 	keys    [2]credential // for Advice
 	only    []string      // services, all if empty
 	size    int           // of a page, 0 for the service's own
@@ -67,7 +67,7 @@ func New(c Config, env collector.Env) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{
-		name: env.Name, base: base, log: env.Log, told: newHourly(), keys: [2]credential{access, secret},
+		name: env.Name, base: base, log: env.Log, told: new(api.Hourly), keys: [2]credential{access, secret},
 		only: slices.Clone(c.Services), size: c.PageSize, zone: zone, updates: c.Updates,
 		asked: map[string]time.Time{}, memory: memory{},
 	}

@@ -93,7 +93,7 @@ func (s *Source) addCheckpoints(ctx context.Context, id string, r *report) (tota
 	case ctx.Err() != nil || api.IsAuth(err):
 		return amount{}, err
 	default:
-		if s.told.first("checkpoints") {
+		if s.told.First("checkpoints") {
 			s.log.Warn("checkpoints cannot be listed, those that come with jobs are used: if this goes on, set checkpoints: embedded to save the read",
 				"job", id, "err", err)
 		}
@@ -103,7 +103,7 @@ func (s *Source) addCheckpoints(ctx context.Context, id string, r *report) (tota
 	r.bad = append(rd.r.bad, r.bad...)
 	r.odd = append(r.odd, rd.r.odd...)
 	r.listed = true
-	if total.ok && total.value > float64(len(r.checkpoints)) && s.told.first("total "+id) {
+	if total.ok && total.value > float64(len(r.checkpoints)) && s.told.First("total "+id) {
 		s.log.Warn("a job has more checkpoints than the service shows", "job", id, "shown", len(r.checkpoints), "total", total.value)
 	}
 	return total, nil
@@ -155,5 +155,5 @@ func (r *report) current(job *collector.Job, u *collector.Update) []collector.Re
 // news are the names that were not told of the job within the hour: what is odd in an answer is odd in the next, too.
 func (s *Source) news(id string, odd []string) []string {
 	slices.Sort(odd)
-	return slices.DeleteFunc(slices.Compact(odd), func(name string) bool { return !s.odd.first(id + " " + name) })
+	return slices.DeleteFunc(slices.Compact(odd), func(name string) bool { return !s.odd.First(id + " " + name) })
 }

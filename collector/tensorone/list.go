@@ -112,7 +112,7 @@ func (s *Source) askList(ctx context.Context) (lines []collector.Update, asked b
 	case s.config.List == listAuto && isUnlisted(err):
 		s.jobs.next = now.Add(retryRefused)
 		s.jobs.refusals++
-		if s.told.first("list") {
+		if s.told.First("list") {
 			s.log.Info("the service does not list jobs: only those in jobs and job_files are watched; it is asked again in an hour "+
 				"(list: off would not ask)", "err", err)
 		}

@@ -63,7 +63,7 @@ func (p *listPage) isLast(offset int) bool {
 
 // judgeList tells of a listing that did not come to its end.
 func (s *Source) judgeList(total amount, offset, jobs int, stopped bool) {
-	if stopped && !(total.ok && float64(offset) >= total.value) && s.told.first("list pages") {
+	if stopped && !(total.ok && float64(offset) >= total.value) && s.told.First("list pages") {
 		s.log.Warn("the list of jobs was not read to its end: it repeats itself or is too long; name jobs that are missing in jobs or job_files",
 			"read", jobs, "total", total.value)
 	}

@@ -21,8 +21,8 @@ type Source struct {
 	client  *api.Client
 	meter   *meter
 	log     *slog.Logger
-	told    *hourly // what the log was told
-	odd     *hourly // what was counted as not understood
+	told    *api.Hourly // what the log was told
+	odd     *api.Hourly // what was counted as not understood
 	cadence collector.Cadence
 	config  Config // with defaults
 	static  []target
@@ -57,7 +57,7 @@ func New(c Config, env collector.Env) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{
-		name: env.Name, base: base, log: env.Log, told: newHourly(), odd: newHourly(), config: c,
+		name: env.Name, base: base, log: env.Log, told: new(api.Hourly), odd: new(api.Hourly), config: c,
 		files: files{patterns: c.patterns(), log: env.Log}, jobs: jobList{found: map[string]*found{}},
 	}
 	for _, j := range c.Jobs {
