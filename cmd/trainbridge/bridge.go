@@ -39,6 +39,7 @@ type bridge struct {
 
 	routes   atomic.Pointer[routes] // nil until the state is loaded
 	stopping atomic.Bool
+	started  atomic.Bool // the configuration is in force
 	reloads  chan *reloadRequest
 	ended    chan struct{} // closed when reloads are no longer answered
 }
@@ -76,6 +77,7 @@ func (b *bridge) serve(ctx context.Context, s *settings) error {
 	}
 	err = b.apply(ctx, s)
 	if err == nil {
+		b.started.Store(true)
 		b.self.reloaded(true)
 		err = b.wait(ctx, server)
 	}
@@ -228,7 +230,8 @@ func (b *bridge) warnings() []string {
 	return out
 }
 
-func (b *bridge) ready() bool { return b.routes.Load() != nil && !b.stopping.Load() }
+// ready is false until the sources are there: what was committed is served before, but jobs cannot be registered yet.
+func (b *bridge) ready() bool { return b.started.Load() && !b.stopping.Load() }
 
 // publish makes the configuration in force that of new requests.
 func (b *bridge) publish(jobLabels []string) {
