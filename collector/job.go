@@ -116,6 +116,8 @@ type Job struct {
 
 	Trace TraceState `cbor:"40,keyasint"`
 
+	NonFiniteAt Time `cbor:"41,keyasint,omitempty"` // when such a value last came; unknown for those of a backlog without times
+
 	trace TraceID `cbor:"-"` // of the attempt, once it was computed
 }
 

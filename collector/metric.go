@@ -46,6 +46,7 @@ type Row[T Entity] struct {
 
 	read  func(e T, to *Points)
 	start func(e T) Time // instead of Entity.Start
+	gpu   GPUMetric      // what a row of a GPU shows, where that is a value
 }
 
 // Read appends the row's points for e. It appends nothing where there is no value: missing is absent.

@@ -47,6 +47,7 @@ const (
 	GPUIdle                      // allocated GPUs that do nothing
 	CPUAllocated                 // cores
 	MemoryAllocated              // bytes
+	JobPod                       // 1 for each pod that runs; labels: namespace, pod
 )
 
 // keys are the names of metrics without a label, for training_job_nonfinite_values_total.
@@ -81,4 +82,19 @@ func findReading(rs []Reading, m Metric, label string) (int, bool) {
 	return slices.BinarySearchFunc(rs, Reading{Metric: m, Label: label}, func(a, b Reading) int {
 		return cmp.Or(cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Label, b.Label))
 	})
+}
+
+// Labels are those of the job's readings of a metric. Null ones are left out.
+func (j *Job) Labels(m Metric) []string {
+	var labels []string
+	first, _ := findReading(j.Readings, m, "")
+	for _, r := range j.Readings[first:] {
+		if r.Metric != m {
+			break
+		}
+		if !r.Null {
+			labels = append(labels, r.Label)
+		}
+	}
+	return labels
 }

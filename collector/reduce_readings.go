@@ -8,9 +8,8 @@ import (
 // readings takes values; those of an event that is older than what is known do not replace anything.
 func (f *fold) readings(rs []Reading, at Time, late bool) {
 	for _, r := range rs {
-		if !r.At.Known() {
-			r.At = f.orNow(at)
-		}
+		dated := cmp.Or(r.At, at)
+		r.At = f.orNow(dated)
 		if r.Metric == FreeForm { // two names that are one when cleaned must not become two series
 			r.Label = Clean(r.Label)
 		}
@@ -20,6 +19,7 @@ func (f *fold) readings(rs []Reading, at Time, late bool) {
 		}
 		if !r.finite() {
 			f.job.NonFinite = bump(slices.Clone(f.job.NonFinite), Clean(r.key()), maxNonFinite)
+			f.job.NonFiniteAt = max(f.job.NonFiniteAt, dated)
 			f.changed = true
 		}
 		if _, found := findReading(f.job.Readings, r.Metric, r.Label); late && found {

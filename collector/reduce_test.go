@@ -234,6 +234,14 @@ func TestNullWithdrawsAndIsCounted(t *testing.T) {
 	if !reflect.DeepEqual(j.NonFinite, []Count{{"loss/train", 1}}) {
 		t.Errorf("non-finite %v", j.NonFinite)
 	}
+	if j.NonFiniteAt != at(20) {
+		t.Errorf("last not finite at %v", j.NonFiniteAt.Std())
+	}
+	healthy, _, _ := polls(t, spansOn(), poll(0), poll(10, startedEvent(0), step(0)))
+	backlog, _, _ := polls(t, spansOn(), poll(0, startedEvent(0), diverged))
+	if healthy.NonFiniteAt.Known() || backlog.NonFiniteAt.Known() {
+		t.Errorf("nobody knows when: %v %v", healthy.NonFiniteAt.Std(), backlog.NonFiniteAt.Std())
+	}
 }
 
 func TestAFailureTellsWhy(t *testing.T) {

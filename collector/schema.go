@@ -42,7 +42,9 @@ func promName(name, unit string, k Kind) string {
 
 func unitSuffix(unit string) string {
 	base, per, _ := strings.Cut(unit, "/")
-	suffix := map[string]string{"s": "_seconds", "By": "_bytes"}[base]
+	suffix := map[string]string{
+		"s": "_seconds", "By": "_bytes", "J": "_joules", "W": "_watts", "Hz": "_hertz", "Cel": "_celsius",
+	}[base]
 	if per == "s" {
 		suffix += "_per_second"
 	}

@@ -59,6 +59,9 @@ func identityRows() []jobRow {
 		timeRow("training.job.last_step_timestamp",
 			"When the latest gradient step was seen. Absent while only steps from before the bridge's first look are known.",
 			Lasting, func(j *Job) Time { return j.LastStep }),
+		timeRow("training.job.last_nonfinite_timestamp",
+			"When a value last came as NaN, infinity or null. Absent while only such from before the bridge's first look are known.",
+			Lasting, func(j *Job) Time { return j.NonFiniteAt }),
 		readingRow(EstimatedEnd, Live, "training.job.estimated_end_timestamp", "s", "When the job is expected to end: by the provider, or from the planned steps that are left and the median time between steps."),
 	}
 }
@@ -139,6 +142,8 @@ func resourceRows() []jobRow {
 			"training.gpu.index"),
 		upDown(labelled(readingRow(GPUMemoryUsage, Live, "training.job.gpu.memory.usage", "By", "Used memory of a GPU, by the provider."),
 			"training.gpu.index")),
+		upDown(labelled(readingRow(JobPod, Live, "training.job.pod.info", "", "A pod of the job that runs."),
+			"k8s.namespace.name", "k8s.pod.name")),
 		upDown(readingRow(GPUAllocated, Live, "training.job.gpu.allocated", "{gpu}", "GPUs that the job holds; a fraction where it shares one.")),
 		upDown(readingRow(GPUIdle, Live, "training.job.gpu.idle", "{gpu}", "GPUs that the job holds and does not use, by the provider.")),
 		readingRow(CPUUsage, Live, "training.job.cpu.usage", "{cpu}", "CPU cores in use."),

@@ -25,6 +25,15 @@ func healthRows() []sourceRow {
 	return []sourceRow{
 		gaugeOf("training.source.up", "", "1 if the source answers: its latest poll, or one of the latest few, succeeded.",
 			func(s *SourceView) (float64, bool) { return flag(s.Health.Up), s.Health.Known }),
+		{
+			Name: "training.source.fault.info", Prom: "training_source_fault_info", Kind: UpDown, Tier: Forever, Labels: []string{"error.type"},
+			Help: "Why the source is down: the class of its latest failure. Absent while it is up.",
+			read: func(s *SourceView, to *Points) {
+				if h := &s.Health; h.Known && !h.Up && h.LastError != "" {
+					to.Add(1, h.LastError)
+				}
+			},
+		},
 		gaugeOf("training.source.last_poll_timestamp", "s", "When the source was last polled; polls that rest after a refusal count too.",
 			func(s *SourceView) (float64, bool) { return s.Health.LastPoll.Seconds(), s.Health.LastPoll.Known() }),
 		gaugeOf("training.source.last_success_timestamp", "s", "When a poll last brought an answer.",
@@ -43,7 +52,7 @@ func healthRows() []sourceRow {
 		processCounter("training.source.polls", "{poll}", "Polls made since the bridge started.", nil,
 			func(s *SourceView, to *Points) { to.Add(float64(s.Health.Polls)) }),
 		processCounter("training.source.poll_errors", "{error}", "Polls that failed since the bridge started, by class of error.",
-			[]string{"error.type"}, func(s *SourceView, to *Points) { addCounts(to, s.Health.PollErrors) }),
+			[]string{"error.type"}, readPollErrors),
 		processCounter("training.source.requests", "{request}", "Requests sent since the bridge started, by status code and operation.",
 			[]string{"code", "training.request.operation"}, func(s *SourceView, to *Points) {
 				for _, r := range s.Health.Requests {
@@ -63,6 +72,22 @@ func healthRows() []sourceRow {
 			func(s *SourceView) (float64, bool) {
 				return s.Health.CredentialExpiry.Seconds(), s.Health.CredentialExpiry.Known()
 			}),
+	}
+}
+
+// readPollErrors starts every class at 0, so that the first error is an increase.
+func readPollErrors(s *SourceView, to *Points) {
+	if !s.Health.Start.Known() {
+		return
+	}
+	for _, class := range ErrorClasses() {
+		n := uint64(0)
+		for _, e := range s.Health.PollErrors {
+			if e.Name == class {
+				n = e.N
+			}
+		}
+		to.Add(float64(n), class)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 func checkRows[T Entity](t *testing.T, rows []Row[T], seen map[string]bool) {
 	t.Helper()
-	name := regexp.MustCompile(`^training_(job|group|source)_[a-z_]+$`)
+	name := regexp.MustCompile(`^(training_(job|group|source|gpu)|hw|nvml)_[a-z_]+$`)
 	reserved := []string{"job", "instance", "type", "env", "cluster", "region", "zone", "service", "owner"}
 	for _, r := range rows {
 		if seen[r.Prom] || seen[r.Name] {
@@ -41,11 +41,63 @@ func TestRowsKeepTheRules(t *testing.T) {
 	checkRows(t, JobRows(), seen)
 	checkRows(t, GroupRows(), seen)
 	checkRows(t, SourceRows(), seen)
+	checkRows(t, GPURows(), seen)
+	checkRows(t, GPUHostRows(), seen)
+}
+
+// TestEveryGPUMetricHasARow: a value that no row exposes would be lost.
+func TestEveryGPUMetricHasARow(t *testing.T) {
+	for m := NoGPUMetric + 1; m < lastGPUMetric; m++ {
+		g := &GPU{Up: true, Values: []GPUValue{{Metric: m - 1, Value: 1}, {Metric: m, Label: JoinLabels("a", "b"), Value: 42}, {Metric: m + 1, Value: 1}}}
+		var p Points
+		found := 0
+		for _, r := range GPURows() {
+			p.Reset()
+			r.Read(g, &p)
+			if p.Len() == 1 && p.Value(0) == 42 {
+				found++
+				if len(p.Labels(0)) != len(r.Labels) {
+					t.Errorf("%s has labels %v", r.Prom, p.Labels(0))
+				}
+			}
+		}
+		if found != 1 {
+			t.Errorf("metric %d is exposed by %d rows", m, found)
+		}
+	}
+}
+
+// TestWhatStaysOfAGPUThatDoesNotAnswer: counters and who it is remain true, the rest would be a lie.
+func TestWhatStaysOfAGPUThatDoesNotAnswer(t *testing.T) {
+	g := &GPU{
+		Values: []GPUValue{{Metric: DevicePower, Value: 600}, {Metric: DeviceEnergy, Value: 7}, {Metric: DeviceXIDErrors, Label: "79", Value: 1}},
+		Jobs:   []Key{{"cloud", "a"}}, Since: 1,
+	}
+	got := map[string]bool{}
+	var p Points
+	for _, r := range GPURows() {
+		p.Reset()
+		if r.Read(g, &p); p.Len() > 0 {
+			got[r.Prom] = true
+		}
+	}
+	want := []string{
+		"nvml_gpu_info", "nvml_gpu_up", "hw_status", "nvml_gpu_accounting_resets_total", "hw_energy_joules_total", "nvml_gpu_xid_errors_total",
+		"training_gpu_assignment_info",
+	}
+	for _, name := range want {
+		if !got[name] {
+			t.Errorf("%s is absent", name)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("there is %v, want %v", got, want)
+	}
 }
 
 // TestEveryMetricHasARow: a reading that no row exposes would be lost.
 func TestEveryMetricHasARow(t *testing.T) {
-	for m := NoMetric + 1; m <= EstimatedEnd; m++ {
+	for m := NoMetric + 1; m <= JobPod; m++ {
 		j := &Job{Info: &Info{}, Readings: []Reading{{Metric: m, Label: JoinLabels("a", "b"), Value: 42}}}
 		var p Points
 		found := 0

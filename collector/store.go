@@ -14,6 +14,7 @@ type Snapshot struct {
 	Jobs    Table[Job]
 	Groups  Table[Group]
 	Sources []*SourceView // sorted by name
+	GPUs    *GPUView      // nil where no GPUs are read
 }
 
 // SourceView is one source as exporters see it.
@@ -65,6 +66,7 @@ type Store struct {
 	began   Time // where counters begin that no ledger has yet
 
 	published atomic.Pointer[tables]
+	gpus      atomic.Pointer[GPUView]
 }
 
 type tables struct {
@@ -115,7 +117,7 @@ func (s *Store) Snapshot() *Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.published.Load()
-	snap := &Snapshot{Jobs: t.jobs, Groups: t.groups}
+	snap := &Snapshot{Jobs: t.jobs, Groups: t.groups, GPUs: s.gpus.Load()}
 	for name, src := range s.sources {
 		if src.hidden {
 			continue

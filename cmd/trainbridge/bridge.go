@@ -35,6 +35,7 @@ type bridge struct {
 
 	settings *settings // in force
 	sources  map[string]*runner
+	gpus     *gpuReader
 	push     *pusher
 
 	routes   atomic.Pointer[routes] // nil until the state is loaded
@@ -153,9 +154,12 @@ func (b *bridge) stop(s *server) error {
 	defer cancelPolls()
 	var errs []error
 	var wg sync.WaitGroup
+	var reading error
 	wg.Go(func() { s.shutdown(polls) })
+	wg.Go(func() { reading = named("stop reading GPUs", b.gpus.stop(polls)) })
 	errs = append(errs, stopAll(polls, b.sources))
 	wg.Wait()
+	errs = append(errs, reading)
 	b.waitForProxies(polls)
 	errs = append(errs,
 		named("commit what was read", b.record.stop(hard)),

@@ -26,6 +26,7 @@ func (p *program) checkCommand(c *kingpin.CmdClause) command {
 			return fmt.Errorf("%s: %w", *webFile, err)
 		}
 		b := newBridge(webOptions{}, p.log, p.getenv, nil)
+		b.store = collector.NewStore(s.frozen.Limits)
 		sources, err := b.build(s)
 		if err != nil {
 			return err
@@ -40,7 +41,7 @@ func (p *program) checkCommand(c *kingpin.CmdClause) command {
 		if !*probe {
 			return nil
 		}
-		return p.probe(ctx, s, sources)
+		return errors.Join(p.probe(ctx, s, sources), p.probeGPUs(ctx, b, s.gpus))
 	}
 }
 
@@ -49,6 +50,9 @@ func describe(s *settings) string {
 	text := "1 source"
 	if n := len(s.sources); n != 1 {
 		text = fmt.Sprintf("%d sources", n)
+	}
+	if s.gpus.config != nil {
+		text += ", the GPUs of this machine"
 	}
 	if s.frozen.StateDirectory == "" {
 		text += ", state in memory"

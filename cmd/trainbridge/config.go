@@ -73,7 +73,8 @@ func parseConfig(file string, data []byte, getenv func(string) string) (*setting
 	}
 	s := &settings{file: file, jobsAPI: c.API.Jobs}
 	s.frozen = e.frozen(root, &c)
-	s.sources = e.sources(root, c.Sources)
+	s.sources = e.sources(root, c.Sources, c.GPUs != nil)
+	s.gpus = e.gpus(root, c.GPUs)
 	s.push = e.push(root, &c, getenv)
 	s.frozen.Spans = s.push.otlp.Traces.Enabled
 	if err := e.orNil(); err != nil {
@@ -89,7 +90,7 @@ func (e *configError) sourcesToo(root *yaml.Node) error {
 		for i, n := range resolve(list).Content {
 			nodes[i] = *resolve(n)
 		}
-		e.sources(root, nodes)
+		e.sources(root, nodes, true)
 	}
 	return e.orNil()
 }

@@ -14,9 +14,10 @@ import (
 
 var sourceName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 
-func (e *configError) sources(root *yaml.Node, nodes []yaml.Node) []*sourceSettings {
-	if len(nodes) == 0 {
-		e.add(lineOf(root, []string{"sources"}), "sources", "required: name at least one")
+// sources reads the list of sources. It may be empty where there is something else to watch.
+func (e *configError) sources(root *yaml.Node, nodes []yaml.Node, mayBeEmpty bool) []*sourceSettings {
+	if len(nodes) == 0 && !mayBeEmpty {
+		e.add(lineOf(root, []string{"sources"}), "sources", "required: name at least one, or read the GPUs of this machine with gpus")
 	}
 	var all []*sourceSettings
 	lines := map[string]int{}

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/trainbridge/trainbridge/collector/nvml/nvmltest"
 	"github.com/trainbridge/trainbridge/collector/wandb/wandbtest"
 )
 
@@ -28,7 +30,7 @@ type demoOptions struct {
 
 func (p *program) demoCommand(c *kingpin.CmdClause) command {
 	o := &demoOptions{web: webOptions{FlagConfig: webFlags(c), lifecycle: true}}
-	c.Flag("scenario", "What the jobs do; list prints the choices.").Default("fleet").StringVar(&o.scenario)
+	c.Flag("scenario", "What the jobs and the GPUs do; list prints the choices.").Default("fleet").StringVar(&o.scenario)
 	c.Flag("speed", "How much faster than real the jobs train.").Default("30").Float64Var(&o.speed)
 	c.Flag("seed", "The same seed makes the same jobs.").Default("1").Int64Var(&o.seed)
 	c.Flag("state.directory", "An empty or new folder to keep the state in, to look at; otherwise it is removed at the end.").StringVar(&o.state)
@@ -40,9 +42,25 @@ func (p *program) demoCommand(c *kingpin.CmdClause) command {
 	}
 }
 
-func listScenarios(w io.Writer) error {
+// demoScenario is one story: of the jobs of W&B, or of the GPUs.
+type demoScenario struct{ name, text string }
+
+func demoScenarios() []demoScenario {
+	var all []demoScenario
 	for _, s := range wandbtest.Scenarios() {
-		if _, err := fmt.Fprintf(w, "%-10s %s\n", s.Name, s.Description); err != nil {
+		all = append(all, demoScenario{s.Name, s.Description})
+	}
+	for _, s := range nvmltest.Scenarios() {
+		if !slices.ContainsFunc(all, func(o demoScenario) bool { return o.name == s.Name }) {
+			all = append(all, demoScenario{s.Name, s.Description})
+		}
+	}
+	return all
+}
+
+func listScenarios(w io.Writer) error {
+	for _, s := range demoScenarios() {
+		if _, err := fmt.Fprintf(w, "%-20s %s\n", s.name, s.text); err != nil {
 			return err
 		}
 	}
@@ -108,10 +126,7 @@ func stopTasks(ctx context.Context, running []*task) error {
 }
 
 func (o *demoOptions) check() error {
-	known := false
-	for _, s := range wandbtest.Scenarios() {
-		known = known || s.Name == o.scenario
-	}
+	known := slices.ContainsFunc(demoScenarios(), func(s demoScenario) bool { return s.name == o.scenario })
 	switch {
 	case !known:
 		return fmt.Errorf("--scenario=%s: unknown; --scenario=list prints the choices", o.scenario)
@@ -127,12 +142,12 @@ func (o *demoOptions) check() error {
 }
 
 // demoConfig is a configuration as an operator writes it, but with short intervals.
-const demoConfig = `# The configuration of the demo: one source of each kind.
+const demoConfig = `# The configuration of the demo: one source of each kind, and a virtual machine with GPUs.
 state:
   directory: %s
 retention: 5m
 sources:%s
-api:
+%sapi:
   jobs: true
 `
 
@@ -149,7 +164,7 @@ func (p *program) demoBridge(ctx context.Context, o *demoOptions, dir, sources s
 	if err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
-	if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, quoted, sources), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, quoted, sources, demoGPUs), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
 	s, err := loadConfig(file, p.getenv)
@@ -159,8 +174,14 @@ func (p *program) demoBridge(ctx context.Context, o *demoOptions, dir, sources s
 	if err := p.demoListen(ctx, o); err != nil {
 		return err
 	}
+	host, err := newDemoHost(o, dir)
+	if err != nil {
+		return err
+	}
 	p.tour(o, file, s.push.otlp.Enabled())
-	return newBridge(o.web, p.log, p.getenv, p.hangup).serve(ctx, s)
+	b := newBridge(o.web, p.log, p.getenv, p.hangup)
+	machine := start(func(ctx context.Context) error { return host.run(ctx, b.snapshot) })
+	return errors.Join(b.serve(ctx, s), machine.stop(context.WithoutCancel(ctx)))
 }
 
 // demoListen opens the address, or any free port if the default one is taken.
@@ -184,9 +205,9 @@ func (p *program) demoListen(ctx context.Context, o *demoOptions) error {
 // tour says where to look and what to see.
 func (p *program) tour(o *demoOptions, file string, push bool) {
 	base := "http://" + o.web.listeners[0].Addr().String()
-	for _, s := range wandbtest.Scenarios() {
-		if s.Name == o.scenario {
-			fmt.Fprintf(p.stdout, "Scenario %s, %g times as fast as real: %s\n\n", s.Name, o.speed, s.Description)
+	for _, s := range demoScenarios() {
+		if s.name == o.scenario {
+			fmt.Fprintf(p.stdout, "Scenario %s, %g times as fast as real: %s\n\n", s.name, o.speed, s.text)
 		}
 	}
 	export := "set OTEL_EXPORTER_OTLP_ENDPOINT to send metrics and traces to a receiver"
@@ -219,6 +240,11 @@ What to see
      Run:ai     curl -s BASE/metrics | grep -E 'training_source="runai"' | grep -E 'event_reason|gpu|pods'
      AiTEMS     curl -s BASE/metrics | grep -E 'training_source="aitems"' | grep -E 'job_phase.* 1$'
      TensorOne  curl -s BASE/metrics | grep -E 'training_source="tensorone"' | grep -E 'loss|cost|checkpoint|progress'
+
+  7. A machine with eight GPUs trains some of the jobs. Within two minutes one GPU idles under a job, one spins without
+     working, one is lost with an XID 79, and one is throttled by heat:
+     curl -s BASE/metrics | grep -E '^(nvml_gpu_up|nvml_gpu_xid_errors_total|training_gpu_assignment_info)'
+     PromQL: hw_gpu_utilization_ratio{hw_gpu_task="general"} > 0.9 and on (hw_id) nvml_gpu_sm_utilization_ratio < 0.1
 
 Fine-tuning jobs take a quarter of an hour and more of their time; with the default speed the first failure comes after about fifteen
 seconds. Ctrl-C ends the demo.

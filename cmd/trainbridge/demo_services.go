@@ -35,9 +35,19 @@ func demoServices(o *demoOptions) []demoService {
 // demoKey is what the simulated services take as a key.
 const demoKey = "demo-key-of-a-simulated-service"
 
+// wandbScenario is the story of the W&B jobs.
+func (o *demoOptions) wandbScenario() string {
+	for _, s := range wandbtest.Scenarios() {
+		if s.Name == o.scenario {
+			return s.Name
+		}
+	}
+	return wandbtest.Scenarios()[0].Name
+}
+
 func wandbDemo(o *demoOptions) demoService {
 	service := wandbtest.New(wandbtest.Options{Key: demoKey, Seed: o.seed})
-	fleet := wandbtest.NewFleet(service, wandbtest.FleetOptions{Seed: o.seed, Speed: o.speed, Scenario: o.scenario})
+	fleet := wandbtest.NewFleet(service, wandbtest.FleetOptions{Seed: o.seed, Speed: o.speed, Scenario: o.wandbScenario()})
 	return demoService{
 		handler: service,
 		run: func(ctx context.Context, dir string) error {

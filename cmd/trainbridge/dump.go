@@ -41,6 +41,9 @@ func (p *program) dump(ctx context.Context, s *settings) error {
 	defer closeAll(sources) //nolint:errcheck // the process ends
 	recording := start(b.recorder.Run)
 	failed := p.askOnce(ctx, b, sources)
+	gpus, err := b.readGPUs(ctx, s.gpus)
+	b.store.SetGPUs(gpus)
+	failed = errors.Join(failed, named("read the GPUs", err))
 	if err := recording.stop(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}

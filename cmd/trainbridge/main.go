@@ -42,7 +42,7 @@ func main() {
 	if version.Version == "" { // not set by a release build
 		version.Version = moduleVersion()
 	}
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, hangup: hangup}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, hangup: hangup}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 

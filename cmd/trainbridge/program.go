@@ -16,6 +16,7 @@ import (
 
 // program is a run of the program: its surroundings, and the command line once it is read.
 type program struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	hangup         <-chan os.Signal // asks for a reload; nil never does
@@ -73,6 +74,7 @@ func (p *program) commands(app *kingpin.Application) map[string]command {
 		"dump":              p.dumpCommand(app.Command("dump", "Ask every source once and print the metrics.")),
 		"trace-id":          p.traceIDCommand(app.Command("trace-id", "Print the id of a job's trace.")),
 		"metrics-reference": p.referenceCommand(app.Command("metrics-reference", "Print the page that documents every metric.")),
+		"nvml-helper":       p.helperCommand(app.Command("nvml-helper", "Read the GPUs for another process of this program.").Hidden()),
 		"version":           p.versionCommand(app.Command("version", "Print the version.")),
 	}
 }

@@ -52,12 +52,16 @@ func (b *bridge) apply(ctx context.Context, next *settings) error {
 	if err != nil {
 		return err
 	}
+	gpus, err := b.newGPUs(next.gpus)
+	if err != nil {
+		return errors.Join(err, closeAll(fresh))
+	}
 	if err := b.repush(ctx, next.push); err != nil {
 		return errors.Join(err, closeAll(fresh))
 	}
 	b.warnFrozen(next.frozen)
 	old, kept := b.sort(next, fresh)
-	err = stopAll(ctx, old)
+	err = errors.Join(stopAll(ctx, old), named("stop reading GPUs", b.regpu(ctx, gpus)))
 	b.store.Configured(next.names())
 	for name, r := range fresh {
 		r.start(b)
@@ -68,7 +72,7 @@ func (b *bridge) apply(ctx context.Context, next *settings) error {
 	b.settings = next
 	b.publish(next.push.jobLabels)
 	if err != nil && ctx.Err() == nil {
-		b.log.Warn("an old source did not stop cleanly", "err", err)
+		b.log.Warn("what the old configuration had at work did not stop cleanly", "err", err)
 	}
 	return nil
 }

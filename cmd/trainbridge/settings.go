@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/trainbridge/trainbridge/collector"
+	"github.com/trainbridge/trainbridge/collector/nvml"
 	"github.com/trainbridge/trainbridge/exporters/otlp"
 )
 
@@ -15,6 +16,7 @@ import (
 type fileConfig struct {
 	State   stateConfig   `yaml:"state"`
 	Sources []yaml.Node   `yaml:"sources"` // each a sourceHeader and what its kind has
+	GPUs    *nvml.Config  `yaml:"gpus"`    // of this machine; without it they are not read
 	OTLP    otlp.Config   `yaml:"otlp"`
 	API     apiConfig     `yaml:"api"`
 	Metrics metricsConfig `yaml:"metrics"`
@@ -65,6 +67,7 @@ type settings struct {
 	file    string
 	frozen  frozen
 	sources []*sourceSettings
+	gpus    gpuSettings
 	push    pushSettings
 	jobsAPI bool
 }

@@ -37,6 +37,7 @@ func Fixture() *collector.Snapshot {
 		Jobs:    collector.Table[collector.Job]{Blocks: []*collector.Block[collector.Job]{busy, {}, quiet}},
 		Groups:  collector.Table[collector.Group]{Blocks: []*collector.Block[collector.Group]{groups}},
 		Sources: fixtureSources(),
+		GPUs:    fixtureGPUs(),
 	}
 }
 

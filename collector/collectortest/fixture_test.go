@@ -12,6 +12,8 @@ func TestFixtureHoldsEveryRow(t *testing.T) {
 	rowsHavePoints(t, collector.JobRows(), collect(s.Jobs.All))
 	rowsHavePoints(t, collector.GroupRows(), collect(s.Groups.All))
 	rowsHavePoints(t, collector.SourceRows(), s.Sources)
+	rowsHavePoints(t, collector.GPURows(), s.GPUs.GPUs)
+	rowsHavePoints(t, collector.GPUHostRows(), []*collector.GPUHost{s.GPUs.Host, {Fault: "no_driver"}})
 }
 
 func collect[T any](all func(func(*T) bool)) []*T {

@@ -85,6 +85,7 @@ func nullJob() *collector.Job {
 	j.Info = &collector.Info{Name: "withdrawn", Provider: "wandb", Kind: "rl"}
 	j.Steps = 4
 	j.NonFinite = []collector.Count{{Name: "loss/train", N: 1}}
+	j.NonFiniteAt = j.Updated
 	j.Readings = []collector.Reading{
 		{Metric: collector.Loss, Label: "train", Null: true, Value: 2, At: j.Updated},
 		{Metric: collector.Loss, Label: "validation", Value: 2.5, At: j.Updated},
@@ -118,6 +119,7 @@ func cloudJob() *collector.Job {
 		{Metric: collector.GPUIdle, Value: 0, At: j.Updated},
 		{Metric: collector.CPUAllocated, Value: 64, At: j.Updated},
 		{Metric: collector.MemoryAllocated, Value: 274877906944, At: j.Updated},
+		{Metric: collector.JobPod, Label: collector.JoinLabels("runai-vision", "bert-ddp-worker-0"), Value: 1, At: j.Updated},
 	}
 	return j
 }

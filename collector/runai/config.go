@@ -43,6 +43,10 @@ type Config struct {
 	Events  *bool `yaml:"events"`
 	History *bool `yaml:"history"`
 	Metrics *bool `yaml:"metrics"`
+	// Pods lists the pods of running workloads, once every MetricsInterval, so that a workload can be joined to what else is known of
+	// its pods, such as the GPUs that a kubelet gave them; false by default. It costs one request for every 500 pods of all that the
+	// account may see, whatever the other settings leave out, because pods cannot be filtered as workloads can.
+	Pods bool `yaml:"pods"`
 	// Revisions makes a job of every revision of an inference workload; false by default.
 	Revisions bool `yaml:"revisions"`
 

@@ -22,7 +22,7 @@ func TestConformance(t *testing.T) {
 
 func openSubject(t testing.TB, o collectortest.SubjectOptions) collector.Source {
 	t.Helper()
-	c := Config{BaseURL: o.Base, PageSize: 60, Token: TokenConfig{ClientID: testID, ClientSecret: testSecret}}
+	c := Config{BaseURL: o.Base, PageSize: 60, Pods: true, Token: TokenConfig{ClientID: testID, ClientSecret: testSecret}}
 	if o.BadKey {
 		c.Token.ClientSecret = config.Secret("bad-secret-9876543210")
 	}

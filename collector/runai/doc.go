@@ -33,6 +33,13 @@
 // Utilisation and memory are asked for apart and less often (metrics_interval). What a tenant or an older version does not have,
 // or does not allow, is left out and asked for again every hour.
 //
+// # Pods
+//
+// With pods set, all pods that have not ended are listed as often as metrics are asked for: one list for all workloads, in pages
+// that overlap as those of workloads do. A pod runs if it says so and has neither ended nor been deleted; its namespace is that of its
+// workload. One that is missing from a list that was read whole is withdrawn, and so are all when none could be read for more than five
+// minutes, or when the workload does not run any more. A pod of a revision belongs to the workload.
+//
 // # Revisions
 //
 // With revisions set, every revision of an inference workload is a job of its own, called "<workload>/<revision>": a revision has

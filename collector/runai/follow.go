@@ -121,7 +121,7 @@ func (p *poll) report(u *collector.Update) error {
 	} else {
 		u.Window = c.remember(p.job, notices, phases)
 	}
-	u.More, u.Gap, u.Readings = p.more, p.gap, p.readings
+	u.More, u.Gap, u.Readings = p.more, p.gap, append(p.readings, p.lostPods()...)
 
 	if p.pile.undated > 0 {
 		p.odd = append(p.odd, "event.createdAt")

@@ -22,6 +22,9 @@ func (s *Source) List(ctx context.Context) (collector.Listing, error) {
 	if err == nil {
 		err = l.readDeleted(ctx)
 	}
+	if err == nil {
+		err = l.readPods(ctx)
+	}
 	if err == nil && s.config.Revisions {
 		err = l.readRevisions(ctx)
 	}
@@ -53,6 +56,7 @@ type lister struct {
 	old     map[string]bool // ended longer ago than is of interest: known ones are told of, new ones are not taken up
 	partial bool
 	odd     []string
+	pods    podList
 }
 
 func newLister(s *Source) *lister {
@@ -248,6 +252,7 @@ func (l *lister) update(id string, w *workload, deleted, whole bool) collector.U
 		return u
 	}
 	l.note(&u, w, markOf(u.Status, at), odd, whole)
+	l.addPods(&u, w)
 	return u
 }
 

@@ -25,6 +25,7 @@ type memo struct {
 	allocated bool     // the listing says how many GPUs it holds
 	pods      bool     // and how many pods
 	gave      []string // names of numbers that the listing gave
+	podsGiven []string // labels of pods that run, sorted
 
 	revisions     []workload // of an inference workload, by the last answer
 	revisionsMark collector.Time

@@ -30,15 +30,19 @@ type Source struct {
 
 	longBacklog int // events; see the constant
 
-	listing sync.Mutex // held by the listing under way; guards the two below
-	page    int        // rows of a page of workloads
-	since   time.Time  // when the list of deleted workloads was last read
+	listing   sync.Mutex // held by the listing under way; guards the four below
+	page      int        // rows of a page of workloads
+	since     time.Time  // when the list of deleted workloads was last read
+	podPage   int        // rows of a page of pods
+	podsAsked time.Time  // when they were last asked for
 
-	deleted, history, metrics, revisions *feature
+	deleted, history, metrics, revisions, pods *feature
 
-	mu       sync.Mutex
-	memos    map[string]*memo // by job id
-	listedAt time.Time        // when the newest complete listing began
+	mu        sync.Mutex
+	memos     map[string]*memo // by job id
+	listedAt  time.Time        // when the newest complete listing began
+	podsAt    time.Time        // when all pods were last read; at first, when the source was made
+	podsKnown bool             // they were
 }
 
 var (
@@ -66,7 +70,8 @@ func New(c Config, env collector.Env) (*Source, error) {
 	s := &Source{
 		name: env.Name, config: c, base: base, log: env.Log, filter: c.filterBy(), window: time.Duration(c.EventWindow), page: c.PageSize,
 		deleted: newFeature("deleted workloads", env.Log), history: newFeature("history", env.Log),
-		metrics: newFeature("metrics", env.Log), revisions: newFeature("revisions", env.Log),
+		metrics: newFeature("metrics", env.Log), revisions: newFeature("revisions", env.Log), pods: newFeature("pods", env.Log),
+		podPage: c.PageSize, podsAt: time.Now(),
 		memos: map[string]*memo{}, longBacklog: longBacklog,
 	}
 	if c.Token.used() {

@@ -11,6 +11,7 @@ import (
 type workload struct {
 	id, name, typ, category       string
 	project, projectID, dept      string
+	namespace                     string
 	owner, framework              string
 	phase, actual, message, cause string
 
@@ -138,6 +139,8 @@ func (w *workload) text(key string) *string {
 		return &w.projectID
 	case "departmentName":
 		return &w.dept
+	case "namespace":
+		return &w.namespace
 	case "submittedBy":
 		return &w.owner
 	case "distributedFramework":

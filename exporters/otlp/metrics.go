@@ -18,6 +18,9 @@ type encoder struct {
 	jobs      table[*collector.Job]
 	groups    table[*collector.Group]
 	sources   table[*collector.SourceView]
+	gpus      table[*collector.GPU]
+	hosts     table[*collector.GPUHost]
+	dcgm      table[*collector.DCGMView]
 	parts     []*part // of all tables, in order
 	maxPoints int
 	maxBytes  int
@@ -59,7 +62,10 @@ func newEncoder(f frame, jobLabels []string) (*encoder, error) {
 	}
 	e.groups = newTable(collector.GroupRows(), collector.GroupIdentity())
 	e.sources = newTable(collector.SourceRows(), collector.SourceIdentity())
-	e.parts = slices.Concat(e.jobs.parts, e.groups.parts, e.sources.parts)
+	e.gpus = newTable(collector.GPURows(), collector.GPUIdentity())
+	e.hosts = newTable(collector.GPUHostRows(), nil)
+	e.dcgm = newTable(collector.DCGMRows(), collector.DCGMIdentity())
+	e.parts = slices.Concat(e.jobs.parts, e.groups.parts, e.sources.parts, e.gpus.parts, e.hosts.parts, e.dcgm.parts)
 	e.reset()
 	return e, nil
 }
@@ -69,10 +75,11 @@ func newEncoder(f frame, jobLabels []string) (*encoder, error) {
 func (e *encoder) encode(before, s *collector.Snapshot, now time.Time, emit func(body []byte, points int) error) error {
 	e.reset()
 	e.now, e.emit = uint64(now.UnixNano()), emit
-	for _, v := range s.Sources {
-		if err := encodeEntity(e, &e.sources, v); err != nil {
-			return err
-		}
+	if err := encodeList(e, &e.sources, s.Sources); err != nil {
+		return err
+	}
+	if err := e.encodeGPUs(s.GPUs); err != nil {
+		return err
 	}
 	for g := range s.Groups.All {
 		if err := encodeEntity(e, &e.groups, g); err != nil {
@@ -88,6 +95,28 @@ func (e *encoder) encode(before, s *collector.Snapshot, now time.Time, emit func
 		return err
 	}
 	return e.flush()
+}
+
+func (e *encoder) encodeGPUs(v *collector.GPUView) error {
+	if v == nil {
+		return nil
+	}
+	if err := encodeEntity(e, &e.hosts, v.Host); err != nil {
+		return err
+	}
+	if err := encodeList(e, &e.gpus, v.GPUs); err != nil {
+		return err
+	}
+	return encodeList(e, &e.dcgm, v.DCGM)
+}
+
+func encodeList[T collector.Entity](e *encoder, t *table[T], items []T) error {
+	for _, item := range items {
+		if err := encodeEntity(e, t, item); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // table is a table of the schema with what is encoded of it beforehand.

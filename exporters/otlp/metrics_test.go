@@ -77,7 +77,7 @@ func TestGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			snap := collectortest.Fixture()
 			if labels != nil {
-				snap.Sources, snap.Groups = nil, collector.Table[collector.Group]{}
+				snap.Sources, snap.Groups, snap.GPUs = nil, collector.Table[collector.Group]{}, nil
 			}
 			all := requests(t, testEncoder(t, labels...), snap)
 			if len(all) != 1 {
@@ -137,6 +137,13 @@ func TestSameAsRows(t *testing.T) {
 		}
 		for j := range snap.Jobs.All {
 			readRows(want, collector.JobRows(), collector.JobIdentity(), j)
+		}
+		readRows(want, collector.GPUHostRows(), nil, snap.GPUs.Host)
+		for _, g := range snap.GPUs.GPUs {
+			readRows(want, collector.GPURows(), collector.GPUIdentity(), g)
+		}
+		for _, v := range snap.GPUs.DCGM {
+			readRows(want, collector.DCGMRows(), collector.DCGMIdentity(), v)
 		}
 		e := testEncoder(t)
 		e.maxPoints = limit

@@ -34,13 +34,36 @@ func (e *encoder) withdraw(before, now *collector.Snapshot) error {
 	if err := withdrawTable(e, &e.groups, before.Groups, now.Groups); err != nil {
 		return err
 	}
-	sources := map[string]*collector.SourceView{}
-	for _, v := range now.Sources {
-		sources[v.Name] = v
+	if err := withdrawList(e, &e.sources, before.Sources, now.Sources); err != nil {
+		return err
 	}
-	for _, v := range before.Sources {
-		next, known := sources[v.Name]
-		if err := withdrawEntity(e, &e.sources, v, next, known); err != nil {
+	return e.withdrawGPUs(before.GPUs, now.GPUs)
+}
+
+func (e *encoder) withdrawGPUs(before, now *collector.GPUView) error {
+	if before == nil || before == now {
+		return nil
+	}
+	if now == nil {
+		now = &collector.GPUView{}
+	}
+	if err := withdrawEntity(e, &e.hosts, before.Host, now.Host, now.Host != nil); err != nil {
+		return err
+	}
+	if err := withdrawList(e, &e.gpus, before.GPUs, now.GPUs); err != nil {
+		return err
+	}
+	return withdrawList(e, &e.dcgm, before.DCGM, now.DCGM)
+}
+
+func withdrawList[T collector.Entity](e *encoder, t *table[T], before, now []T) error {
+	next := make(map[string]T, len(now))
+	for _, item := range now {
+		next[identity(item)] = item
+	}
+	for _, item := range before {
+		after, known := next[identity(item)]
+		if err := withdrawEntity(e, t, item, after, known); err != nil {
 			return err
 		}
 	}

@@ -116,3 +116,25 @@ func TestAnUnchangedFixtureEndsNothing(t *testing.T) {
 		t.Errorf("only %d series of everything ended", len(got))
 	}
 }
+
+// TestGPUsThatLeaveAreEnded: a GPU that does not answer, one that is no more, and a machine whose GPUs are read no more.
+func TestGPUsThatLeaveAreEnded(t *testing.T) {
+	e := testEncoder(t)
+	view := func(gpus ...*collector.GPU) *collector.Snapshot {
+		return &collector.Snapshot{GPUs: &collector.GPUView{Host: &collector.GPUHost{Up: true}, GPUs: gpus}}
+	}
+	power := []collector.GPUValue{{Metric: collector.DevicePower, Value: 1}, {Metric: collector.DeviceEnergy, Value: 2}}
+	up, lost := &collector.GPU{ID: "a", Up: true, Values: power}, &collector.GPU{ID: "a", Values: power}
+	if got := ended(t, e, view(up), view(up)); len(got) != 0 {
+		t.Errorf("nothing left, and %v ended", got)
+	}
+	if got := ended(t, e, view(up), view(lost)); !slices.Equal(got, []string{"hw.power"}) {
+		t.Errorf("of a GPU that does not answer %v ended", got)
+	}
+	if got := ended(t, e, view(up), view()); !slices.Contains(got, "hw.energy") || !slices.Contains(got, "nvml.gpu.up") || slices.Contains(got, "nvml.up") {
+		t.Errorf("of a GPU that left %v ended", got)
+	}
+	if got := ended(t, e, view(up), &collector.Snapshot{}); !slices.Contains(got, "nvml.up") || !slices.Contains(got, "hw.power") {
+		t.Errorf("of a machine that left %v ended", got)
+	}
+}

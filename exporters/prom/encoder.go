@@ -23,6 +23,9 @@ type tables struct {
 	jobs    *table[collector.Job, *collector.Job]
 	groups  *table[collector.Group, *collector.Group]
 	sources *table[collector.SourceView, *collector.SourceView]
+	gpus    *table[collector.GPU, *collector.GPU]
+	hosts   *table[collector.GPUHost, *collector.GPUHost]
+	dcgm    *table[collector.DCGMView, *collector.DCGMView]
 }
 
 func newTables(s syntax, promoted []string) *tables {
@@ -31,6 +34,9 @@ func newTables(s syntax, promoted []string) *tables {
 		jobs:    newTable(collector.JobRows(), collector.JobIdentity(), promoted, s),
 		groups:  newTable(collector.GroupRows(), collector.GroupIdentity(), nil, s),
 		sources: newTable(collector.SourceRows(), collector.SourceIdentity(), nil, s),
+		gpus:    newTable(collector.GPURows(), collector.GPUIdentity(), nil, s),
+		hosts:   newTable(collector.GPUHostRows(), nil, nil, s),
+		dcgm:    newTable(collector.DCGMRows(), collector.DCGMIdentity(), nil, s),
 	}
 }
 
@@ -71,6 +77,11 @@ func (e *encoder) answer(a *answer, snapshot func() *collector.Snapshot) (bool, 
 		return true, err
 	}
 	a.tail, a.list = t.sources.list(a.tail, a.list, snap.Sources, a.format)
+	if g := snap.GPUs; g != nil {
+		a.tail, a.list = t.hosts.list(a.tail, a.list, []*collector.GPUHost{g.Host}, a.format)
+		a.tail, a.list = t.gpus.list(a.tail, a.list, g.GPUs, a.format)
+		a.tail, a.list = t.dcgm.list(a.tail, a.list, g.DCGM, a.format)
+	}
 	a.tail = append(a.tail, a.self...)
 	if a.format == OpenMetrics {
 		a.tail = append(a.tail, "# EOF\n"...)
@@ -94,7 +105,9 @@ func JobLabels() []string { return slices.Clone(collector.JobRows()[0].Labels) }
 // names lists all families that come from the schema.
 func (t *tables) names() map[string]bool {
 	names := map[string]bool{}
-	for _, fs := range [][]*family{t.jobs.families, t.groups.families, t.sources.families} {
+	for _, fs := range [][]*family{
+		t.jobs.families, t.groups.families, t.sources.families, t.gpus.families, t.hosts.families, t.dcgm.families,
+	} {
 		for _, f := range fs {
 			names[f.name] = true
 		}

@@ -50,15 +50,12 @@ func newFamily[E collector.Entity](r *collector.Row[E], identity []string) *fami
 
 // unitWord is the word for a unit that Prometheus has in names.
 func unitWord(unit string, k collector.Kind) string {
-	switch {
-	case unit == "s":
-		return "seconds"
-	case unit == "By":
-		return "bytes"
-	case unit == "1" && k == collector.Gauge:
+	if unit == "1" && k == collector.Gauge {
 		return "ratio"
 	}
-	return ""
+	return map[string]string{
+		"s": "seconds", "By": "bytes", "J": "joules", "W": "watts", "Hz": "hertz", "Cel": "celsius",
+	}[unit]
 }
 
 // exemplarBucket is the position of the classic bucket that an exemplar belongs to; len(bounds) is +Inf.

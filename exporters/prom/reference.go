@@ -25,22 +25,34 @@ Histograms have eight exponential buckets for each doubling; scrapers that do no
 func Reference(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprint(out, referenceIntro)
-	reference(out, "Jobs", collector.JobIdentity(), collector.JobRows())
-	reference(out, "Groups", collector.GroupIdentity(), collector.GroupRows())
-	reference(out, "Sources", collector.SourceIdentity(), collector.SourceRows())
+	jobs := stays{live: "until the job ends", lasting: "until the retention after the end"}
+	gpus := stays{live: "while the GPU answers", lasting: "while the GPU is known"}
+	host := stays{live: "while the driver answers", lasting: "always"}
+	reference(out, "Jobs", jobs, collector.JobIdentity(), collector.JobRows())
+	reference(out, "Groups", jobs, collector.GroupIdentity(), collector.GroupRows())
+	reference(out, "Sources", jobs, collector.SourceIdentity(), collector.SourceRows())
+	reference(out, "GPUs", gpus, collector.GPUIdentity(), collector.GPURows())
+	reference(out, "The machine that has the GPUs", host, nil, collector.GPUHostRows())
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write the metrics reference: %w", err)
 	}
 	return nil
 }
 
-func reference[E collector.Entity](w io.Writer, title string, identity []string, rows []collector.Row[E]) {
-	fmt.Fprintf(w, "\n## %s\n\nEvery series carries %s.\n\n", title, promLabels(identity))
+// stays says how long series of an entity stay.
+type stays struct{ live, lasting string }
+
+func reference[E collector.Entity](w io.Writer, title string, s stays, identity []string, rows []collector.Row[E]) {
+	carries := "The series have no label but their own"
+	if len(identity) > 0 {
+		carries = "Every series carries " + promLabels(identity)
+	}
+	fmt.Fprintf(w, "\n## %s\n\n%s.\n\n", title, carries)
 	fmt.Fprintln(w, "| Prometheus | OpenTelemetry | Kind | Unit | Further labels | Stays | Meaning |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|")
 	for _, r := range rows {
 		fmt.Fprintf(w, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", r.Prom, r.Name, kindWord(r.Kind), code(r.Unit),
-			promLabels(r.Labels), tierWord(r.Tier), strings.ReplaceAll(r.Help, "|", `\|`))
+			promLabels(r.Labels), s.word(r.Tier), strings.ReplaceAll(r.Help, "|", `\|`))
 	}
 }
 
@@ -72,13 +84,13 @@ func kindWord(k collector.Kind) string {
 	}
 }
 
-func tierWord(t collector.Tier) string {
+func (s stays) word(t collector.Tier) string {
 	switch t {
 	case collector.Live:
-		return "until the job ends"
+		return s.live
 	case collector.Forever:
 		return "always"
 	default:
-		return "until the retention after the end"
+		return s.lasting
 	}
 }

@@ -29,6 +29,12 @@ func TestReferenceHasEveryRow(t *testing.T) {
 	for _, r := range collector.GroupRows() {
 		names = append(names, r.Prom+"` | `"+r.Name)
 	}
+	for _, r := range collector.GPURows() {
+		names = append(names, r.Prom+"` | `"+r.Name)
+	}
+	for _, r := range collector.GPUHostRows() {
+		names = append(names, r.Prom+"` | `"+r.Name)
+	}
 	for _, name := range names {
 		if strings.Count(page.String(), "\n| `"+name+"` |") != 1 {
 			t.Errorf("%s does not stand once", name)

@@ -152,6 +152,9 @@ func (textSyntax) series(dst []byte, f *family, identity, cell []byte, format Fo
 			}
 			line = line[1:]
 		}
+		if len(identity) == 0 && line[0] == ',' {
+			line = line[1:]
+		}
 		dst = append(dst, start...)
 		dst = append(dst, identity...)
 		dst = append(dst, line...)

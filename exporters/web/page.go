@@ -2,27 +2,39 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
+	"crypto/rand"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"html/template"
 	"log/slog"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/trainbridge/trainbridge/collector"
 )
 
-// PageOptions are what the status page shows.
+// PageOptions are what the pages show.
 type PageOptions struct {
 	Version  string
 	Snapshot func() *collector.Snapshot // nil while the state is being loaded
 	Kinds    func() map[string]string   // the kind of each configured source, by name
 	Durable  func() bool                // the state outlives the process
-	Warnings func() []string            // what else a person should see; may be nil
+	Warnings func() []string            // what is wrong with the bridge itself; may be nil
 	Proxies  func() []string            // sources with a pass-through for trainers
+	History  *History                   // what curves are drawn from; nil draws none
+	Done     <-chan struct{}            // closed when the program stops: streams of updates end; may be nil
+	Viewers  int                        // streams of updates at once, default 32
 	Log      *slog.Logger               // required
 }
+
+const (
+	viewersUsual = 32
+	gzipFrom     = 4 << 10 // bytes
+)
 
 //go:embed page.html
 var pageHTML string
@@ -30,89 +42,177 @@ var pageHTML string
 //go:embed page.css
 var pageCSS string
 
-// Page is the status page. It shows names, counts and times: nothing of the configuration, and no text from a service.
-func Page(o PageOptions) http.Handler {
-	t := template.Must(template.New("page").Parse(pageHTML))
-	css := template.CSS(pageCSS) //nolint:gosec // our own file
-	sum := sha256.Sum256([]byte(pageCSS))
-	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			plain(w, http.StatusMethodNotAllowed, "use GET")
-			return
-		}
-		var page bytes.Buffer
-		if err := t.Execute(&page, o.view(css, time.Now())); err != nil {
-			o.Log.Error("the status page could not be made", "err", err)
-			plain(w, http.StatusInternalServerError, "the page could not be made, see the log")
-			return
-		}
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", policy)
-		w.Header().Set("Cache-Control", "no-store")
-		w.Write(page.Bytes())
-	})
+//go:embed page.js
+var pageJS string
+
+// Page is the status page, the page of a job and their updates: mount it at /, /jobs and /api/v1/events. It shows what the
+// services say about jobs, as text, and nothing of the configuration but names.
+func Page(o PageOptions) http.Handler { return newSite(o) }
+
+// site is the pages at work.
+type site struct {
+	o      PageOptions
+	pages  *template.Template
+	policy string
+	look   looker
+	now    func() time.Time
+
+	viewers chan struct{} // a place for each stream
+	recent  recent
 }
 
-// view is what the template reads.
-type view struct {
+func newSite(o PageOptions) *site {
+	if o.Viewers <= 0 {
+		o.Viewers = viewersUsual
+	}
+	s := &site{o: o, now: time.Now, viewers: make(chan struct{}, o.Viewers)}
+	s.look = looker{snapshot: o.Snapshot, kinds: o.Kinds, now: func() time.Time { return s.now() }}
+	s.pages = template.Must(template.New("page").Parse(pageHTML))
+	s.policy = "default-src 'none'; script-src " + digest(pageJS) + "; style-src " + digest(pageCSS) +
+		"; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	return s
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		plain(w, http.StatusMethodNotAllowed, "use GET")
+		return
+	}
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/events"):
+		s.events(w, r)
+	case strings.HasSuffix(r.URL.Path, "/jobs"):
+		s.serveJob(w, r)
+	default:
+		s.serveStatus(w, r)
+	}
+}
+
+// shell is what every page has.
+type shell struct {
 	CSS     template.CSS
+	JS      template.JS
+	Title   string
 	Version string
 	Ready   bool
 	Durable bool
-	Jobs    int
-	Groups  int
-	Sources []source
-	Proxies []string
-
-	Warnings []string
+	Stream  string // address of the updates
+	Millis  int64  // when the page was made
+	Clock   string // the same for people
 }
 
-type source struct {
-	Name, Kind, State, Error, LastPoll string
-	All, Running, Failed, Waiting      int64
-	Configured                         bool
+func (s *site) shell(c clock) shell {
+	return shell{
+		CSS: template.CSS(pageCSS), JS: template.JS(pageJS), //nolint:gosec // our own files
+		Version: s.o.Version, Durable: s.o.Durable(), Title: "trainbridge", Clock: date(collector.TimeOf(c.now)), Millis: c.now.UnixMilli(),
+	}
 }
 
-func (o *PageOptions) view(css template.CSS, now time.Time) view {
-	v := view{CSS: css, Version: o.Version, Durable: o.Durable(), Proxies: o.Proxies()}
-	if o.Warnings != nil {
-		v.Warnings = o.Warnings()
+func (s *site) serveStatus(w http.ResponseWriter, r *http.Request) {
+	q := queryOf(r.URL.Query())
+	sel := s.look.find(q)
+	if sel == nil {
+		s.write(w, r, http.StatusOK, "status", &statusView{shell: s.shell(clock{now: s.now()})})
+		return
 	}
-	snap := o.Snapshot()
-	if snap == nil {
-		return v
-	}
-	v.Ready, v.Jobs, v.Groups = true, snap.Jobs.Len(), snap.Groups.Len()
-	kinds := o.Kinds()
-	for _, s := range snap.Sources {
-		kind, configured := kinds[s.Name]
-		v.Sources = append(v.Sources, row(s, kind, configured, now))
-	}
-	return v
+	v := s.status(sel, clock{now: s.now()})
+	stamp := rand.Text()
+	s.recent.keep(stamp, versionsOf(s, sel))
+	v.Stream += "&stamp=" + stamp
+	s.write(w, r, http.StatusOK, "status", v)
 }
 
-func row(s *collector.SourceView, kind string, configured bool, now time.Time) source {
-	r := source{
-		Name: s.Name, Kind: kind, Configured: configured, State: "no longer configured", LastPoll: "never", Error: s.Health.LastError,
-		Running: s.Jobs[collector.Running], Failed: s.Jobs[collector.Failed], Waiting: s.Jobs[collector.Pending],
+func (s *site) serveJob(w http.ResponseWriter, r *http.Request) {
+	c := clock{now: s.now()}
+	o := s.look.glance()
+	if o == nil {
+		s.write(w, r, http.StatusOK, "job", &jobView{shell: s.shell(c)})
+		return
 	}
-	for _, n := range s.Jobs {
-		r.All += n
+	q := r.URL.Query()
+	v, found := s.job(o, collector.Key{Source: q.Get("source"), ID: q.Get("id")}, c)
+	status := http.StatusOK
+	if !found {
+		status = http.StatusNotFound
 	}
-	switch {
-	case !configured:
-	case !s.Health.Known:
-		r.State = "not asked yet"
-	case s.Health.Up:
-		r.State = "up"
-	default:
-		r.State = "down"
+	s.write(w, r, status, "job", v)
+}
+
+// write makes a page and sends it, compressed if the browser can read that.
+func (s *site) write(w http.ResponseWriter, r *http.Request, status int, name string, view any) {
+	var page bytes.Buffer
+	if err := s.pages.ExecuteTemplate(&page, name, view); err != nil {
+		s.o.Log.Error("a page could not be made", "page", name, "err", err)
+		plain(w, http.StatusInternalServerError, "the page could not be made, see the log")
+		return
 	}
-	if s.Health.LastPoll.Known() {
-		r.LastPoll = now.Sub(s.Health.LastPoll.Std()).Truncate(time.Second).String() + " ago"
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", s.policy)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept-Encoding")
+	if page.Len() < gzipFrom || !acceptsGzip(r) {
+		w.WriteHeader(status)
+		w.Write(page.Bytes())
+		return
 	}
-	return r
+	h.Set("Content-Encoding", "gzip")
+	w.WriteHeader(status)
+	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	if err != nil {
+		return // the level is a constant
+	}
+	if _, err := z.Write(page.Bytes()); err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		s.o.Log.Debug("a page could not be sent", "err", err)
+	}
+}
+
+func acceptsGzip(r *http.Request) bool {
+	for _, e := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+		name, q, _ := strings.Cut(strings.TrimSpace(e), ";")
+		if strings.EqualFold(name, "gzip") && !strings.HasSuffix(strings.TrimSpace(q), "=0") {
+			return true
+		}
+	}
+	return false
+}
+
+// recent remembers which rows were sent with the newest pages, so that a stream of updates begins with what is new.
+type recent struct {
+	mu    sync.Mutex
+	order []string
+	sent  map[string]map[string]any
+}
+
+const recentMost = 16 // pages
+
+func (p *recent) keep(stamp string, versions map[string]any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sent == nil {
+		p.sent = map[string]map[string]any{}
+	}
+	p.sent[stamp] = versions
+	if p.order = append(p.order, stamp); len(p.order) > recentMost {
+		delete(p.sent, p.order[0])
+		p.order = p.order[1:]
+	}
+}
+
+// take gives what was kept, once.
+func (p *recent) take(stamp string) map[string]any {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	versions := p.sent[stamp]
+	delete(p.sent, stamp)
+	return versions
 }

@@ -43,13 +43,13 @@ func TestPage(t *testing.T) {
 	}}
 	w := get(page(snap, false), http.MethodGet, "/")
 	text := w.Body.String()
-	for _, want := range []string{"1.2.3", "down (auth)", "not asked yet", "no longer configured", `<td class="n">8</td>`, "kept in memory", "/proxy/rl",
+	for _, want := range []string{"1.2.3", "Source down", "auth: the service refuses", "not asked yet", "no longer configured", "5 running", "kept in memory", "/proxy/rl",
 		`href="probe?source=rl"`, "&lt;script&gt;old"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %s\n%s", want, text)
 		}
 	}
-	if w.Code != 200 || strings.Contains(text, "<script") || strings.Contains(text, "ZgotmplZ") {
+	if w.Code != 200 || strings.Contains(text, "<script>old") || strings.Contains(text, "ZgotmplZ") {
 		t.Errorf("%d\n%s", w.Code, text)
 	}
 }

@@ -65,12 +65,33 @@ func TestEveryServiceShows(t *testing.T) {
 		}
 		checkAJobsTrace(t, scraped, jaeger, source)
 	}
+	checkGPUs(t, scraped, pushed)
+	checkDashboards(t, scraped)
 	if found := scraped.Query(t, `sum by (training_source, error_type) (training_source_poll_errors_total) > 0`); len(found) > 0 {
 		t.Errorf("polls failed: %v", found)
 	}
 	if log := demo.Log(); slices.ContainsFunc(log, func(line string) bool { return strings.Contains(line, "level=ERROR") }) {
 		t.Errorf("the demo logs errors:\n%s", strings.Join(log, "\n"))
 	}
+}
+
+// gpuQueries are what must come of the demo's GPUs: every trouble of its story, and who has which GPU.
+var gpuQueries = []string{
+	`count(nvml_gpu_up) == 8`, `nvml_up == 1`, `nvml_gpus_expected == 8`, `nvml_gpus < 8`, `nvml_gpu_xid_errors_total{nvml_xid="79"} > 0`,
+	`hw_gpu_utilization_ratio{hw_gpu_task="general"} > 0.9 and on (hw_id) nvml_gpu_sm_utilization_ratio < 0.1`,
+	`hw_gpu_utilization_ratio{hw_gpu_task="general"} < 0.05 and on (hw_id) training_gpu_assignment_info == 1`,
+	`nvml_gpu_clock_event_active{nvml_clock_event_reason="hw_thermal"} == 1`, `rate(hw_energy_joules_total[15s]) > 50`,
+	`training_gpu_assignment_info{training_source="runai"} == 1`, `training_gpu_assignment_info{training_source="tensorone"} == 1`,
+	`training_job_phase{training_job_phase="running"} == 1 and on (training_source, training_job_id) training_gpu_assignment_info`,
+}
+
+func checkGPUs(t *testing.T, scraped, pushed *Prometheus) {
+	t.Helper()
+	for _, query := range gpuQueries {
+		scraped.Eventually(t, 3*time.Minute, query, Any)
+	}
+	pushed.Eventually(t, 30*time.Second, `count(nvml_gpu_up) == 8`, Any)
+	pushed.Eventually(t, 30*time.Second, `hw_power_watts > 50`, Any)
 }
 
 // only narrows a query to one source: every name of a metric in it gets a matcher.

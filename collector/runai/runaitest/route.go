@@ -20,6 +20,7 @@ const (
 	OpGet             Operation = "get_workload"
 	OpGetTyped        Operation = "get_typed_workload"
 	OpPods            Operation = "list_pods"
+	OpAllPods         Operation = "list_all_pods"
 	OpMetrics         Operation = "workload_metrics"
 	OpPodMetrics      Operation = "pod_metrics"
 	OpEvents          Operation = "list_events"
@@ -57,9 +58,9 @@ func (c *call) routeWorkload(parts []string) {
 	switch parts[0] {
 	case "":
 		return
-	case "count", "telemetry":
+	case "count", "telemetry", "pods":
 		if len(parts) == 1 {
-			c.op = map[string]Operation{"count": OpCount, "telemetry": OpTelemetry}[parts[0]]
+			c.op = map[string]Operation{"count": OpCount, "telemetry": OpTelemetry, "pods": OpAllPods}[parts[0]]
 		}
 		return
 	case "trainings", "distributed", "workspaces", "inferences", "distributed-inferences":

@@ -277,6 +277,42 @@ func TestTypedEndpoints(t *testing.T) {
 	w.wantClean()
 }
 
+func TestAllPods(t *testing.T) {
+	w := newWorld(t, runaitest.Options{})
+	older := w.AddWorkload(runaitest.Workload{Name: "older", Pods: 3, Project: "vision", CreatedAt: epoch.Add(-time.Hour)})
+	newer := w.AddWorkload(runaitest.Workload{Name: "newer", Pods: 2})
+	ended := w.AddWorkload(runaitest.Workload{Name: "ended", CreatedAt: epoch.Add(-2 * time.Hour)})
+	gone := w.AddWorkload(runaitest.Workload{Name: "gone"})
+	for _, id := range []string{older, newer, ended, gone} {
+		w.SetPhase(id, "Running", "")
+	}
+	w.SetPhase(ended, "Completed", "")
+	w.Delete(gone)
+	w.SetRunningPods(older, 2)
+	for query, want := range map[string]string{
+		"":                              "ended-worker-0 older-worker-0 older-worker-1 older-worker-2 newer-worker-0 newer-worker-1",
+		"completed=all":                 "ended-worker-0 older-worker-0 older-worker-1 older-worker-2 newer-worker-0 newer-worker-1",
+		"completed=true":                "ended-worker-0",
+		"deleted=true":                  "gone-worker-0",
+		"search=newer":                  "newer-worker-0 newer-worker-1",
+		"filterBy=workloadId==" + older: "older-worker-0 older-worker-1 older-worker-2",
+		"completed=false&sortBy=createdAt&sortOrder=desc": "newer-worker-1 newer-worker-0 older-worker-2 older-worker-1 older-worker-0",
+		"completed=false&sortBy=nodeName":                 "older-worker-2 older-worker-0 newer-worker-0 older-worker-1 newer-worker-1",
+	} {
+		if got := strings.Join(texts(w.all("pods?"+query, "pods", 2), "name"), " "); got != want {
+			t.Errorf("%s: %s", query, got)
+		}
+	}
+	if got := strings.Join(w.RunningPods(older), " "); got != "older-worker-0 older-worker-1" || w.RunningPods(gone) != nil || w.RunningPods(ended) != nil {
+		t.Errorf("pods that run: %s", got)
+	}
+	first := w.all("pods?verbosity=full&search=older", "pods", 2)[0]
+	if first["workloadName"] != "older" || first["projectName"] != "vision" || first["workloadId"] != older || first["k8sPhase"] != "Running" {
+		t.Errorf("a pod: %v", first)
+	}
+	w.wantClean()
+}
+
 func TestPods(t *testing.T) {
 	w := newWorld(t, runaitest.Options{})
 	id := w.AddWorkload(runaitest.Workload{Name: "ddp", Pods: 5})

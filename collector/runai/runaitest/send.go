@@ -108,6 +108,8 @@ func (s *Server) read(c *call) reply {
 		return s.list(c)
 	case OpCount:
 		return s.count(c)
+	case OpAllPods:
+		return s.allPods(c)
 	case OpTelemetry:
 		return s.telemetry(c)
 	case OpClusters:

@@ -145,6 +145,7 @@ func (s *Server) Counters() Counters {
 //	bad_metric_type    a metricType that is missing, repeated or unknown
 //	bad_range          a start or end that is missing or no time, or an end before the start
 //	bad_samples        a numberOfSamples outside 0 to 1000
+//	bad_pods           a verbosity or completed of pods that is none of the words for it
 //	bad_telemetry      a telemetryType or groupBy that is missing or unknown
 //	no_accept          metrics or telemetry without Accept: application/json; the answer is CSV
 //	no_user_agent      a User-Agent that is missing or Go's default
@@ -177,11 +178,15 @@ func (c *call) check() {
 
 // parameters are those that each operation documents. Operations that are not named are not checked.
 var parameters = map[Operation]map[string]bool{
-	OpList:            {"deleted": true, "offset": true, "limit": true, "sortOrder": true, "sortBy": true, "filterBy": true, "search": true},
-	OpCount:           {"deleted": true, "filterBy": true, "search": true},
-	OpGet:             {},
-	OpGetTyped:        {},
-	OpPods:            {"deleted": true, "offset": true, "limit": true, "search": true},
+	OpList:     {"deleted": true, "offset": true, "limit": true, "sortOrder": true, "sortBy": true, "filterBy": true, "search": true},
+	OpCount:    {"deleted": true, "filterBy": true, "search": true},
+	OpGet:      {},
+	OpGetTyped: {},
+	OpPods:     {"deleted": true, "offset": true, "limit": true, "search": true},
+	OpAllPods: {
+		"deleted": true, "offset": true, "limit": true, "sortOrder": true, "sortBy": true, "filterBy": true, "verbosity": true,
+		"completed": true, "search": true,
+	},
 	OpMetrics:         {"metricType": true, "start": true, "end": true, "numberOfSamples": true},
 	OpPodMetrics:      {"metricType": true, "start": true, "end": true, "numberOfSamples": true},
 	OpEvents:          {"offset": true, "limit": true, "sortOrder": true},

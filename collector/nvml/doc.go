@@ -1,0 +1,21 @@
+// Package nvml reads NVIDIA GPUs.
+//
+// The driver's library is called by another process, the same program started again: see package helper for why and how. This
+// package starts it, reads its frames, and makes of them what exporters show. Nothing here calls the driver, and nothing here
+// waits for a GPU: a [Monitor] publishes a view with each frame, and with each tick whether there was a frame or not.
+//
+// # What a view promises
+//
+// A GPU is known by its UUID. One that was seen stays for a day after it was last heard of, with Up false, its counters and its
+// name. Up means that its values are no older than two intervals and a second. Counters never fall, whatever restarts: where the
+// driver begins anew, they go on from where they were, and Resets counts it. XIDs are those that were observed since the bridge
+// first saw the GPU.
+//
+// # Helpers
+//
+// One that ends because it wants to look at the driver afresh is followed by another, but no sooner than an interval after it
+// was started, or ten times as long as the driver's initialisation took. One that crashes, writes nonsense, or is silent for thirty
+// seconds (or three intervals) is ended; the next follows after 1, 2, 4 ... 60 seconds, and after 1 again when one was well for a minute.
+// A helper that hangs in the kernel survives even SIGKILL. So there may be two, and never a third: while two cannot be ended, GPUs
+// are not read, and the log says so.
+package nvml

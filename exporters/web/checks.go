@@ -1,0 +1,268 @@
+package web
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trainbridge/trainbridge/collector"
+)
+
+// level says how bad something is.
+type level uint8
+
+const (
+	fine level = iota
+	warning
+	critical
+)
+
+// kind is what a check found.
+type kind uint8
+
+// The checks of jobs, worst first.
+const (
+	jobFailed kind = iota + 1
+	jobNotFinite
+	jobStalled
+	jobLost
+	jobOverBudget
+)
+
+// Bounds of the checks; the package comment tells them to people.
+const (
+	newsFor      = time.Hour // how long a failure, a lost job or a fault of a GPU is news
+	stalledAfter = 10 * time.Minute
+	stalledTimes = 10 // median intervals between steps
+	oldNews      = 24 * time.Hour
+	expirySoon   = 7 * 24 * time.Hour
+)
+
+// finding is one thing that is wrong with a job; its words are made only where it is shown.
+type finding struct {
+	kind  kind
+	level level
+	at    collector.Time // since when, as far as is known
+	job   *collector.Job
+}
+
+// checks judge jobs at one moment.
+type checks struct {
+	now     collector.Time
+	sources map[string]*collector.SourceView
+}
+
+func newChecks(snap *collector.Snapshot, now time.Time) *checks {
+	c := &checks{now: collector.TimeOf(now), sources: map[string]*collector.SourceView{}}
+	for _, s := range snap.Sources {
+		c.sources[s.Name] = s
+	}
+	return c
+}
+
+// up reports whether what is known of a source's jobs is new, and by how much polls are late.
+func (c *checks) up(source string) (late time.Duration, up bool) {
+	s := c.sources[source]
+	if s == nil || !s.Health.Known || !s.Health.Up {
+		return 0, false
+	}
+	return s.Health.Lag, true
+}
+
+func (c *checks) recent(t collector.Time) bool { return t.Known() && c.now.Sub(t) < newsFor }
+
+// job appends what is wrong with a job, worst first.
+func (c *checks) job(to []finding, j *collector.Job) []finding {
+	if j.Done() {
+		return c.doneJob(to, j)
+	}
+	if at, bad := notFinite(j, c); bad {
+		to = append(to, finding{jobNotFinite, critical, at, j})
+	}
+	if c.stalled(j) {
+		to = append(to, finding{jobStalled, critical, j.LastStep, j})
+	}
+	if _, _, over := overBudget(j); over {
+		to = append(to, finding{jobOverBudget, warning, j.Updated, j})
+	}
+	return to
+}
+
+func (c *checks) doneJob(to []finding, j *collector.Job) []finding {
+	at := endOf(j)
+	if !at.Known() {
+		at = j.Since
+	}
+	// One that had failed before the first look counts from then, as it does in the metrics, unless it is long past.
+	if j.FirstSeen > at && j.FirstSeen.Sub(at) < oldNews {
+		at = j.FirstSeen
+	}
+	switch {
+	case !c.recent(at):
+	case j.Phase == collector.Failed:
+		to = append(to, finding{jobFailed, critical, at, j})
+	case j.Gone && !j.Phase.Ended():
+		to = append(to, finding{jobLost, warning, at, j})
+	}
+	return to
+}
+
+// stalled: the last step is much older than the job's own pace, and its source would have told of another.
+func (c *checks) stalled(j *collector.Job) bool {
+	if j.Phase != collector.Running || !j.LastStep.Known() {
+		return false
+	}
+	age := c.now.Sub(j.LastStep)
+	if age < stalledAfter {
+		return false
+	}
+	late, up := c.up(j.Key.Source)
+	median, known := median(j.Intervals)
+	return up && known && age-late >= max(stalledAfter, time.Duration(stalledTimes*median*float64(time.Second)))
+}
+
+// fewIntervals is how many intervals a median needs.
+const fewIntervals = 5
+
+func median(seconds []float32) (float64, bool) {
+	if len(seconds) < fewIntervals {
+		return 0, false
+	}
+	var buf [64]float32
+	sorted := append(buf[:0], seconds...)
+	slices.Sort(sorted)
+	return float64(sorted[len(sorted)/2]), true
+}
+
+// stepRate is steps per minute, by the median of the latest intervals.
+func stepRate(j *collector.Job) (float64, bool) {
+	m, ok := median(j.Intervals)
+	if !ok || m <= 0 || !j.LastStep.Known() {
+		return 0, false
+	}
+	return 60 / m, true
+}
+
+// notFinite: the newest loss of some split is no number, or some other value came so within the last hour.
+func notFinite(j *collector.Job, c *checks) (at collector.Time, bad bool) {
+	for _, r := range j.Readings {
+		if r.Metric > collector.Loss {
+			break
+		}
+		if r.Metric == collector.Loss && isBad(r) {
+			return r.At, true
+		}
+	}
+	return j.NonFiniteAt, c.recent(j.NonFiniteAt)
+}
+
+func isBad(r collector.Reading) bool { return r.Null || math.IsNaN(r.Value) || math.IsInf(r.Value, 0) }
+
+// overBudget finds a currency in which a job costs more than it may.
+func overBudget(j *collector.Job) (cost, budget collector.Reading, over bool) {
+	for _, b := range j.Readings {
+		if b.Metric == collector.Budget && !b.Null {
+			if v, ok := j.Reading(collector.Cost, b.Label); ok && v > b.Value {
+				return collector.Reading{Label: b.Label, Value: v}, b, true
+			}
+		}
+	}
+	return cost, budget, false
+}
+
+// problem is a finding in words.
+type problem struct {
+	Level  sign
+	What   string // such as "failed"
+	Name   label
+	Link   string
+	Why    string
+	Source string
+	At     moment
+
+	level level
+	at    collector.Time
+}
+
+var levelSigns = map[level]sign{critical: {"critical", "✖", "bad"}, warning: {"warning", "▲", "warn"}}
+
+var kindWords = map[kind]string{
+	jobFailed: "Job failed", jobNotFinite: "Not finite", jobStalled: "Job stalled", jobLost: "Job lost", jobOverBudget: "Over budget",
+}
+
+func (f finding) problem(c clock) problem {
+	return problem{
+		Level: levelSigns[f.level], What: kindWords[f.kind], Name: nameOf(f.job), Link: jobLink(f.job.Key), Why: f.why(),
+		Source: clean(f.job.Key.Source), At: c.moment(f.at), level: f.level, at: f.at,
+	}
+}
+
+// why says in words what was found.
+func (f finding) why() string {
+	j := f.job
+	switch f.kind {
+	case jobFailed:
+		return failureOf(j)
+	case jobNotFinite:
+		return badValues(j)
+	case jobStalled:
+		m, _ := median(j.Intervals)
+		return fmt.Sprintf("No step since %s; it usually makes one every %s.", date(j.LastStep), seconds(m))
+	case jobLost:
+		return "The service no longer knows this job, so nobody can say how it ended."
+	case jobOverBudget:
+		cost, budget, _ := overBudget(j)
+		return "It has cost " + money(cost.Value, cost.Label) + " of a budget of " + money(budget.Value, budget.Label) + "."
+	}
+	return ""
+}
+
+func seconds(s float64) string {
+	if s < 10 {
+		return trimmed(math.Round(s*10)/10) + " s"
+	}
+	return span(time.Duration(s * float64(time.Second)))
+}
+
+// failureOf is the class of a failure and the service's words.
+func failureOf(j *collector.Job) string {
+	class := strings.ReplaceAll(clean(j.ErrorType), "_", " ")
+	if j.ErrorType == collector.OtherClass || class == "unspecified" {
+		class = ""
+	}
+	message := clean(j.Message)
+	switch {
+	case class == "" && message == "":
+		return "The service gives no reason."
+	case message == "":
+		return class
+	case class == "":
+		return message
+	}
+	return class + ": " + message
+}
+
+func badValues(j *collector.Job) string {
+	var losses, names []string
+	for _, r := range j.Readings {
+		if r.Metric == collector.Loss && isBad(r) {
+			losses = append(losses, clean(r.Label))
+		}
+	}
+	for _, n := range j.NonFinite {
+		names = append(names, short(clean(n.Name), 40)+" ("+grouped(int(min(n.N, math.MaxInt32)))+"×)")
+	}
+	if len(names) > 6 {
+		names = append(names[:6], "…")
+	}
+	text := "A value came as NaN, infinity or null."
+	if len(losses) > 0 {
+		text = strings.TrimSpace("The loss of "+strings.Join(losses, ", ")) + " is no number: the run has probably diverged."
+	}
+	if len(names) > 0 {
+		text += " Counted so far: " + strings.Join(names, ", ") + "."
+	}
+	return text
+}

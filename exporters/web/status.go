@@ -1,0 +1,361 @@
+package web
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trainbridge/trainbridge/collector"
+)
+
+// statusView is what the templates of the status page read.
+type statusView struct {
+	shell
+
+	Verdict  sign
+	Tiles    []tile
+	Problems []problem
+	More     string // how many problems are not shown
+	MoreLink string
+	Filter   filter
+	Heads    []head
+	Rows     []rowOf[jobRow]
+	Count    string
+	Prev     string // addresses of the pages beside this one
+	Next     string
+	Page     string
+	Groups   groupsView
+	GPUs     *gpuHost // nil where none are read
+	Sources  []rowOf[sourceRow]
+	Memory   string // what the curves are drawn from
+	Proxies  []string
+}
+
+// rowOf is a row of a table, with the id that updates find it by.
+type rowOf[T any] struct {
+	ID  string
+	Row T
+}
+
+// tile is one number of the summary.
+type tile struct {
+	Sign                      sign
+	Name, Value, Detail, Link string
+}
+
+type filter struct {
+	Search, Group, Sort, Rows, Clear string
+	Phases, Sources                  []choice
+	On                               bool
+}
+
+type head struct{ Text, Link, Order, Class string }
+
+// jobRow is a job in the table.
+type jobRow struct {
+	Link          string
+	Name          label
+	ID            label
+	Source        label
+	Group         label
+	GroupLink     string
+	Phase         sign
+	Status        string
+	Percent       string // of the progress, empty if not known
+	Steps         string
+	Loss          string
+	LossBad       bool
+	Split         string
+	Spark         *spark
+	Rate          string
+	Step          moment
+	Cost          string
+	Level         sign
+	Why           label
+	Trace, Trace8 string
+}
+
+func domID(kind string, parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return kind + hex.EncodeToString(sum[:8])
+}
+
+// status makes the view of a selection.
+func (s *site) status(sel *selection, c clock) *statusView {
+	q := sel.query
+	v := &statusView{shell: s.shell(c), Proxies: s.o.Proxies()}
+	v.Ready, v.Stream = true, "api/v1/events?"+q.String()
+	others := s.otherProblems(sel.overview, c)
+	s.judge(v, sel, others, c)
+	v.Tiles = tiles(sel.overview)
+	v.Filter = filterOf(q, sel.overview)
+	v.Heads = heads(q)
+	for _, j := range sel.shown {
+		v.Rows = append(v.Rows, rowOf[jobRow]{ID: jobID(j), Row: s.jobRow(sel.overview, q, j, c)})
+	}
+	v.turn(sel)
+	v.Groups = groupsOf(sel.overview, q, c)
+	v.GPUs = gpuView(sel.overview)
+	v.Sources = sourcesOf(sel.overview, c)
+	v.Memory = s.memory()
+	return v
+}
+
+func jobID(j *collector.Job) string {
+	id := j.TraceID()
+	return "j" + hex.EncodeToString(id[:8])
+}
+
+// otherProblems are those that no job has: of the program, of sources and of GPUs.
+func (s *site) otherProblems(o *overview, c clock) []problem {
+	var found []problem
+	if s.o.Warnings != nil {
+		for _, w := range s.o.Warnings() {
+			p := problem{What: "trainbridge", Name: label{"this bridge", "this bridge"}, Link: "-/ready", Why: clean(w), Source: "trainbridge"}
+			found = append(found, p.with(critical, c))
+		}
+	}
+	found = append(found, sourceProblems(o.snap, o.kinds, c)...)
+	return append(found, gpuProblems(o, c)...)
+}
+
+// judge fills in what needs attention.
+func (s *site) judge(v *statusView, sel *selection, others []problem, c clock) {
+	count := sel.count
+	for _, p := range others {
+		count[p.level]++
+	}
+	v.Verdict = verdict(count)
+	v.Title = title(count)
+	most := problemsFew
+	if sel.query.All == "attention" {
+		most = problemsMost
+	}
+	found := others
+	for _, f := range sel.findings[:min(len(sel.findings), most)] {
+		found = append(found, f.problem(c))
+	}
+	order(found)
+	v.Problems = found[:min(len(found), most)]
+	if more := count[critical] + count[warning] - len(v.Problems); more > 0 {
+		v.More = plural(more, "more problem", "more problems")
+		if most == problemsFew {
+			all := sel.query
+			all.All = "attention"
+			v.MoreLink = all.link("attention")
+		}
+	}
+}
+
+func verdict(count [critical + 1]int) sign {
+	bad, warn := count[critical], count[warning]
+	switch {
+	case bad > 0 && warn > 0:
+		return sign{plural(bad, "problem needs", "problems need") + " attention, " + plural(warn, "warning", "warnings"), "✖", "bad"}
+	case bad > 0:
+		return sign{plural(bad, "problem needs", "problems need") + " attention", "✖", "bad"}
+	case warn > 0:
+		return sign{plural(warn, "warning", "warnings"), "▲", "warn"}
+	}
+	return sign{"Nothing needs attention", "✓", "good"}
+}
+
+func title(count [critical + 1]int) string {
+	if n := count[critical] + count[warning]; n > 0 {
+		return fmt.Sprintf("(%d) trainbridge", n)
+	}
+	return "trainbridge"
+}
+
+// tiles are the numbers on top.
+func tiles(o *overview) []tile {
+	var phases [9]int64
+	up, down := 0, 0
+	for _, s := range o.snap.Sources {
+		if _, configured := o.kinds[s.Name]; configured && s.Health.Known {
+			if s.Health.Up {
+				up++
+			} else {
+				down++
+			}
+		}
+		for p, n := range s.Jobs {
+			phases[p] += n
+		}
+	}
+	all := []tile{
+		{Name: "running", Value: grouped(int(phases[collector.Running])), Detail: "of " + plural(o.jobs, "job", "jobs"), Link: "./?phase=running#jobs", Sign: phaseSigns[collector.Running]},
+		{Name: "waiting", Value: grouped(int(phases[collector.Pending])), Detail: "not started yet", Link: "./?phase=pending#jobs", Sign: phaseSigns[collector.Pending]},
+		{Name: "failed", Value: grouped(o.failed), Detail: "within the last hour", Link: "./?phase=failed#jobs", Sign: tileSign(o.failed == 0)},
+		{Name: "sources up", Value: fmt.Sprintf("%d of %d", up, len(o.kinds)), Detail: downText(down, len(o.kinds)-up-down), Link: "#sources", Sign: tileSign(down == 0)},
+	}
+	if v := o.snap.GPUs; v != nil {
+		t := tile{Name: "GPUs answer", Value: grouped(v.Host.Seen), Link: "#gpus", Sign: tileSign(v.Host.Up), Detail: "on this machine"}
+		if n := v.Host.Expected; n != nil {
+			t.Value, t.Sign = fmt.Sprintf("%d of %d", v.Host.Seen, *n), tileSign(v.Host.Up && v.Host.Seen >= *n)
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+func downText(down, unknown int) string {
+	switch {
+	case down > 0:
+		return fmt.Sprintf("%d down", down)
+	case unknown > 0:
+		return fmt.Sprintf("%d not asked yet", unknown)
+	}
+	return "all answer"
+}
+
+func tileSign(well bool) sign {
+	if well {
+		return sign{"", "✓", "good"}
+	}
+	return sign{"", "✖", "bad"}
+}
+
+func filterOf(q query, o *overview) filter {
+	f := filter{Search: q.Search, Group: q.Group, On: q.filtered(), Clear: query{Page: 1, Rows: q.Rows, Sort: q.Sort, Down: q.Down}.link("jobs")}
+	if q.sorted() != "trouble" {
+		f.Sort = q.sorted()
+	}
+	if q.Rows != rowsUsual {
+		f.Rows = fmt.Sprint(q.Rows)
+	}
+	for _, p := range phaseChoices() {
+		p.Chosen = p.Value == q.Phase
+		f.Phases = append(f.Phases, p)
+	}
+	f.Sources = []choice{{Text: "all sources"}}
+	known := q.Source == ""
+	for _, s := range o.snap.Sources {
+		f.Sources = append(f.Sources, choice{Value: s.Name, Text: clean(s.Name), Chosen: s.Name == q.Source})
+		known = known || s.Name == q.Source
+	}
+	if !known {
+		f.Sources = append(f.Sources, choice{Value: q.Source, Text: labelOf(q.Source, 40).Text + " (unknown)", Chosen: true})
+	}
+	return f
+}
+
+// heads are the columns of the table of jobs.
+func heads(q query) []head {
+	var out []head
+	for _, c := range []struct{ column, text, class string }{
+		{"phase", "Phase", ""}, {"name", "Job", ""}, {"trouble", "What is wrong", ""}, {"progress", "Progress", ""}, {"loss", "Loss", ""}, {"rate", "Speed", "n"},
+		{"step", "Last step", "n"}, {"cost", "Cost", "n"}, {"", "Trace", ""},
+	} {
+		h := head{Text: c.text, Class: c.class}
+		if c.column != "" {
+			next := q
+			next.Page, next.Sort, next.Down = 1, c.column, columns[c.column]
+			if q.Sort == c.column {
+				next.Down = !q.Down
+				h.Order = "ascending"
+				if q.Down {
+					h.Order = "descending"
+				}
+			}
+			h.Link = next.link("jobs")
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// turn fills in which part of the jobs this is.
+func (v *statusView) turn(sel *selection) {
+	q := sel.query
+	page := min(q.Page, sel.pages)
+	from := (page-1)*q.Rows + 1
+	switch {
+	case sel.jobs == 0:
+		v.Count = "No job is known yet."
+	case sel.matched == 0:
+		v.Count = "None of " + plural(sel.jobs, "job matches.", "jobs matches.")
+	case len(sel.shown) == sel.jobs:
+		v.Count = plural(sel.jobs, "job", "jobs")
+	default:
+		v.Count = fmt.Sprintf("%s–%s of %s", grouped(from), grouped(from+len(sel.shown)-1), plural(sel.matched, "job", "jobs"))
+		if sel.matched < sel.jobs {
+			v.Count += " that match, of " + grouped(sel.jobs)
+		}
+	}
+	other := q
+	if page > 1 {
+		other.Page = page - 1
+		v.Prev = other.link("jobs")
+	}
+	if page < sel.pages {
+		other.Page = page + 1
+		v.Next = other.link("jobs")
+	}
+	if sel.pages > 1 {
+		v.Page = fmt.Sprintf("Page %d of %s", page, grouped(sel.pages))
+	}
+}
+
+func (s *site) jobRow(o *overview, q query, j *collector.Job, c clock) jobRow {
+	i := j.Info
+	r := jobRow{
+		Link: jobLink(j.Key), Name: nameOf(j), ID: labelOf(j.Key.ID, 40), Source: labelOf(j.Key.Source, 24), Group: labelOf(i.Group, 32),
+		Phase: phaseSign(j.Phase), Status: clean(j.Status), Step: c.moment(j.LastStep), Trace: j.TraceID().String(),
+	}
+	r.Trace8 = r.Trace[:8]
+	if i.Name == "" {
+		r.ID = label{}
+	}
+	if i.Group != "" {
+		r.GroupLink = query{Group: i.Group, Source: j.Key.Source, Page: 1, Rows: q.Rows, Sort: "trouble"}.link("jobs")
+	}
+	if p, ok := progressOf(j); ok {
+		r.Percent = fmt.Sprintf("%.0f", 100*p)
+	}
+	if j.Steps > 0 {
+		r.Steps = plural(int(j.Steps), "step", "steps")
+	}
+	if split, v, ok := lossOf(j); ok {
+		r.Loss, r.LossBad, r.Split = number(v), !isFinite(v), short(clean(split), 12)
+	} else if slices.ContainsFunc(j.Readings, func(r collector.Reading) bool { return r.Metric == collector.Loss && r.Null }) {
+		r.Loss, r.LossBad = "not finite", true
+	}
+	if r.Split == "train" {
+		r.Split = ""
+	}
+	r.Spark = sparkOf(s.o.History.lossOf(j.Key))
+	if v, unit, ok := rateOf(j); ok {
+		r.Rate = number(v) + " " + unit
+	}
+	if v, currency, ok := costOf(j); ok {
+		r.Cost = money(v, currency)
+	}
+	if found := o.findingsOf(j); len(found) > 0 {
+		r.Level = levelSigns[found[0].level]
+		r.Why = label{short(found[0].why(), 120), found[0].why()}
+		if slices.ContainsFunc(found, func(f finding) bool { return f.kind == jobStalled }) {
+			r.Rate = "" // it was so fast once
+		}
+	} else if j.Phase == collector.Failed {
+		r.Why = label{short(failureOf(j), 120), failureOf(j)}
+	}
+	return r
+}
+
+// memory says what curves are drawn from.
+func (s *site) memory() string {
+	h := s.o.History
+	if h == nil {
+		return "Curves are off."
+	}
+	full := h.homeless()
+	text := fmt.Sprintf("Curves are kept in memory since %s, for %s at most, and are lost with the process.",
+		date(collector.TimeOf(h.since)), plural(h.o.Jobs, "job", "jobs"))
+	if full > 0 {
+		text += fmt.Sprintf(" %s found no room.", plural(full, "running job", "running jobs"))
+	}
+	return text
+}
