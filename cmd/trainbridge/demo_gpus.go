@@ -11,7 +11,7 @@ import (
 )
 
 // demoGPUSources are the services whose jobs train on the demo's machine.
-func demoGPUSources() []string { return []string{"runai", "tensorone"} }
+func demoGPUSources() []string { return []string{"runai", "tensorone", "wandb"} }
 
 // demoGPUs is what an operator writes to read the GPUs of the demo's machine.
 const demoGPUs = `gpus:
@@ -24,6 +24,7 @@ const demoGPUs = `gpus:
     mapping_directories:
       - {path: gpu-jobs/runai, source: runai}
       - {path: gpu-jobs/tensorone, source: tensorone}
+      - {path: gpu-jobs/wandb, source: wandb}
 `
 
 // gpuScenario is what happens to the GPUs: the scenario itself if it is one of theirs, else nothing unless all is to be seen.

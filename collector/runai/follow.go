@@ -121,7 +121,8 @@ func (p *poll) report(u *collector.Update) error {
 	} else {
 		u.Window = c.remember(p.job, notices, phases)
 	}
-	u.More, u.Gap, u.Readings = p.more, p.gap, append(p.readings, p.lostPods()...)
+	p.readings = append(p.readings, p.lostPods()...)
+	u.More, u.Gap, u.Readings = p.more, p.gap, p.readings
 
 	if p.pile.undated > 0 {
 		p.odd = append(p.odd, "event.createdAt")

@@ -259,3 +259,42 @@ func TestPodsFollowTheTruth(t *testing.T) {
 		})
 	}
 }
+
+// What a list lacks that was not read to its end may be there still.
+func TestPodsOfAPartOfTheList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, runaitest.Options{}, withPods)
+		had := collector.JoinLabels("ns", "had")
+		add := func(p podList) string {
+			l := newLister(b.source)
+			l.pods = p
+			u := collector.Update{Key: collector.Key{Source: "test", ID: "w"}, HasPhase: true, Phase: collector.Running}
+			l.addPods(&u, &workload{id: "w", namespace: "ns"})
+			var out []string
+			for _, r := range u.Readings {
+				out = append(out, fmt.Sprintf("%s gone=%t", strings.ReplaceAll(r.Label, "\x1f", "/"), r.Gone))
+			}
+			return strings.Join(out, ", ")
+		}
+		b.source.with("w", func(m *memo) { m.podsGiven = []string{had} })
+		names := map[string]map[string]bool{"w": {"new": true}}
+		for _, c := range []struct {
+			pods podList
+			want string
+		}{
+			{podList{}, ""},
+			{podList{read: true, names: names}, "ns/new gone=false"},
+			{podList{read: true, whole: true, names: names}, "ns/new gone=false, ns/had gone=true"},
+			{podList{read: true, whole: true}, "ns/new gone=true"},
+		} {
+			if got := add(c.pods); got != c.want {
+				t.Errorf("%+v: %s", c.pods, got)
+			}
+		}
+		b.source.with("w", func(m *memo) { m.podsGiven = []string{had} })
+		time.Sleep(b.source.podsKeep() + time.Second)
+		if got := add(podList{read: true, names: names}); got != "ns/new gone=false, ns/had gone=true" {
+			t.Errorf("after a long time: %s", got)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,4 +177,31 @@ func TestFileThatIsBeingWritten(t *testing.T) {
 	equal(t, "when it has changed for a minute", jobsOf(a.Look(t.Context(), host()), uuid0), "")
 	d.pause = still
 	equal(t, "when it is done", jobsOf(a.Look(t.Context(), host()), uuid0), "s/"+string(bytes.Repeat([]byte("2"), n)))
+}
+
+// counting counts what is read of files.
+type counting struct {
+	fs.File
+	n *int
+}
+
+func (c counting) Read(p []byte) (int, error) {
+	n, err := c.File.Read(p)
+	*c.n += n
+	return n, err
+}
+
+func TestHowMuchIsReadOfAFile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "0", strings.Repeat("1\n", 5<<20))
+	a := assigner(t, Config{MappingDirectories: []Directory{{Path: dir, Source: "s"}}}, Options{})
+	n := 0
+	a.places[0].looker.(*directory).open = func(path string) (fs.File, error) {
+		f, err := openFile(path)
+		return counting{f, &n}, err
+	}
+	equal(t, "GPU 0", jobsOf(a.Look(t.Context(), host()), uuid0), "s/1")
+	if n > 2*(maxFileBytes+1) {
+		t.Errorf("%d bytes were read", n)
+	}
 }

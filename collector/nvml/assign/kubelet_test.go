@@ -29,7 +29,6 @@ type fakeKubelet struct {
 	pods  []*podresources.PodResources
 	err   error
 	hangs bool
-	asked int
 	conns int
 }
 
@@ -48,7 +47,8 @@ func (k *fakeKubelet) live() {
 	}
 	k.server = grpc.NewServer()
 	podresources.RegisterPodResourcesListerServer(k.server, k)
-	go k.server.Serve(counted{l, k})
+	server := k.server
+	go func() { _ = server.Serve(counted{l, k}) }()
 }
 
 // die ends it, with its socket.
@@ -68,7 +68,6 @@ func (k *fakeKubelet) set(change func()) {
 func (k *fakeKubelet) List(ctx context.Context, _ *podresources.ListPodResourcesRequest) (*podresources.ListPodResourcesResponse, error) {
 	k.mu.Lock()
 	pods, err, hangs := k.pods, k.err, k.hangs
-	k.asked++
 	k.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
@@ -134,9 +133,11 @@ func TestKubelet(t *testing.T) {
 		equal(t, "jobs of instance 7", jobsOf(r, mig17), "")
 		equal(t, "sources", sources(r), "kubelet up=true bad=3")
 	}
-	if k.conns != 1 {
-		t.Errorf("%d connections for 3 looks", k.conns)
-	}
+	k.set(func() {
+		if k.conns != 1 {
+			t.Errorf("%d connections for 3 looks", k.conns)
+		}
+	})
 	b := asking(t, k, Options{})
 	equal(t, "jobs when nobody knows them", jobsOf(b.Look(t.Context(), host()), uuid0), "")
 }

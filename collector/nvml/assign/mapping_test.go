@@ -1,7 +1,6 @@
 package assign
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -137,7 +136,7 @@ func FuzzDevice(f *testing.F) {
 			}
 		}
 		if a, b := n.device(id), n.device(id+"::7"); !slices.Equal(a, b) {
-			t.Fatal(fmt.Sprintf("a share of %q is another GPU: %q, %q", id, a, b))
+			t.Fatalf("a share of %q is another GPU: %q, %q", id, a, b)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,15 +40,16 @@ func speaking(out *logs, places map[string]scripted) *Assigner {
 // A place that hangs in spite of its context takes neither time nor results from the others, and is asked once.
 func TestPlaceThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked := 0
+		var asked atomic.Int32
 		release := make(chan struct{})
 		var out logs
 		a := speaking(&out, map[string]scripted{
 			"files": func(context.Context) (*found, error) {
-				if asked++; asked == 2 {
+				n := asked.Add(1)
+				if n == 2 {
 					<-release
 				}
-				return jobs(uuid0, fmt.Sprintf("slow%d", asked)), nil
+				return jobs(uuid0, fmt.Sprintf("slow%d", n)), nil
 			},
 			"static": func(context.Context) (*found, error) { return jobs(uuid0, "quick"), nil },
 		})
@@ -66,8 +68,8 @@ func TestPlaceThatHangs(t *testing.T) {
 			equal(t, "sources", sources(r), "files up=false bad=0, static up=true bad=0")
 			time.Sleep(7 * time.Second)
 		}
-		if asked != 2 {
-			t.Errorf("it was asked %d times", asked)
+		if n := asked.Load(); n != 2 {
+			t.Errorf("it was asked %d times", n)
 		}
 		if n := out.lines(); n != 1 {
 			t.Errorf("%d lines:\n%s", n, out.String())

@@ -134,7 +134,9 @@ func TestNumberThatIsUsedAgain(t *testing.T) {
 		if err := os.WriteFile(stat, []byte(other), 0o600); err != nil {
 			t.Error(err)
 		}
-		f.WriteString("SLURM_JOB_ID=17\x00")
+		if _, err := f.WriteString("SLURM_JOB_ID=17\x00"); err != nil {
+			t.Error(err)
+		}
 		f.Close()
 	}
 	go feed("1")

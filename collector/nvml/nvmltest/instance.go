@@ -50,17 +50,23 @@ func (i *instance) Read(g driver.Group, to *driver.Values) error {
 	r := reading{n, to}
 	switch g {
 	case driver.Load:
-		var slices, gigabytes int
-		if _, err := fmt.Sscanf(profile, "%dg.%dgb", &slices, &gigabytes); err != nil {
-			return nil // a profile of another form has no size
+		if limit := sizeOf(profile); limit > 0 {
+			r.add(c.DeviceMemoryLimit, limit)
+			r.add(c.DeviceMemoryUsage, math.Floor(limit*r.used()/r.m.memory))
 		}
-		limit := math.Floor(0.97*float64(gigabytes)*1024) * (1 << 20)
-		r.add(c.DeviceMemoryLimit, limit)
-		r.add(c.DeviceMemoryUsage, math.Floor(limit*r.used()/r.m.memory))
 	case driver.Profile:
 		if r.m.profile {
 			r.activity(strconv.Itoa(i.number))
 		}
 	}
 	return nil
+}
+
+// sizeOf is the memory of an instance: a little less than its profile says; 0 for a profile of another form.
+func sizeOf(profile string) float64 {
+	var parts, gigabytes int
+	if n, _ := fmt.Sscanf(profile, "%dg.%dgb", &parts, &gigabytes); n < 2 {
+		return 0
+	}
+	return math.Floor(0.97*float64(gigabytes)*1024) * (1 << 20)
 }

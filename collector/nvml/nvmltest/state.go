@@ -2,7 +2,6 @@ package nvmltest
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -106,7 +105,8 @@ func (s *State) Change(i int, from time.Time, change func(*Spell)) {
 	// Readers need what holds now, which may be some spells before this one.
 	const most = 8
 	kept := slices.DeleteFunc(slices.Clone(g.Spells), func(sp Spell) bool { return !sp.From.Before(from) })
-	g.Spells = append(kept[max(0, len(kept)-most+1):], next)
+	kept = append(kept, next)
+	g.Spells = kept[max(0, len(kept)-most):]
 }
 
 // Report adds an XID.
@@ -183,7 +183,7 @@ func (s *State) check() error {
 		}
 	}
 	if !(s.Checkpoints > 0) {
-		return errors.New("Checkpoints: must be above 0")
+		return fmt.Errorf("checkpoints every %v seconds: it must be above 0", s.Checkpoints)
 	}
 	return nil
 }
