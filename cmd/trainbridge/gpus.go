@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"os/signal"
 	"reflect"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -116,9 +118,16 @@ func (p *podIndex) find(namespace, pod string) (collector.Key, bool) {
 
 // helperCommand is what the reader of the GPUs starts in a process of its own: calls into a driver may hang for ever or end the
 // process.
+//
+// It ends with its standard input. Signals are for the process that started it: a service manager sends them to both.
 func (p *program) helperCommand(*kingpin.CmdClause) command {
-	return func(ctx context.Context) error {
-		return nvml.HelperMain(ctx, openDriver, p.stdin, p.stdout)
+	return func(context.Context) error {
+		signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+		out, err := ownOutput()
+		if err != nil {
+			return err
+		}
+		return nvml.HelperMain(context.Background(), openDriver, p.stdin, out)
 	}
 }
 

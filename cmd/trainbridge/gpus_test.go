@@ -60,10 +60,10 @@ func TestGPUsWithoutSources(t *testing.T) {
 	w.machine()
 	w.write("trainbridge.yml", gpusOf("expected: 9", `assignments: {interval: 100ms, static: [{gpu: "3", source: tuning, job: job-7}]}`))
 	l := w.start()
-	l.shows("nvml_up{} 1")
+	l.shows("nvml_up 1")
 	l.eventually("eight of nine GPUs answer", func() bool {
 		text := l.metrics()
-		return strings.Count(text, "\nnvml_gpu_up{") == 8 && strings.Contains(text, "\nnvml_gpus{} 8\n") && strings.Contains(text, "\nnvml_gpus_expected{} 9\n")
+		return strings.Count(text, "\nnvml_gpu_up{") == 8 && strings.Contains(text, "\nnvml_gpus 8\n") && strings.Contains(text, "\nnvml_gpus_expected 9\n")
 	})
 	l.eventually("one of them has a job", func() bool {
 		return regexp.MustCompile(`(?m)^training_gpu_assignment_info\{hw_id="GPU-[^"]+",training_source="tuning",training_job_id="job-7"\} 1$`).MatchString(l.metrics())
@@ -100,7 +100,7 @@ func TestNoDriver(t *testing.T) {
 	w.configure(strings.Replace(gpusOf(), "virtual:gpus.json", "/nowhere/libnvidia-ml.so.1", 1), w.source("rl-team", "jobs: [{id: "+id+"}]"))
 	l := w.start()
 	l.shows(steps("rl-team", id, 3))
-	l.shows("nvml_up{} 0")
+	l.shows("nvml_up 0")
 	l.eventually("the reason is told", func() bool {
 		return regexp.MustCompile(`(?m)^nvml_fault_info\{nvml_fault="(no_library|not_built_in)"\} 1$`).MatchString(l.metrics())
 	})

@@ -39,6 +39,7 @@ type account struct {
 	resetAt  time.Time
 	xids     map[string]*xid
 	said     bool // that it does not answer
+	told     bool // and the log has it
 }
 
 type valueKey struct {

@@ -132,7 +132,7 @@ type cradle struct {
 	done    chan struct{}
 	vmu     sync.Mutex
 	view    *collector.GPUView
-	views   int
+	views   atomic.Int64
 	watch   *watcher
 	logs    *syncBuffer
 	stopped time.Time
@@ -179,7 +179,7 @@ func (b *cradle) publish(v *collector.GPUView) {
 	b.vmu.Lock()
 	defer b.vmu.Unlock()
 	b.view = v
-	b.views++
+	b.views.Add(1)
 	for _, problem := range b.watch.see(v) {
 		b.t.Error(problem)
 	}

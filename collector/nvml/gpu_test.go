@@ -73,7 +73,7 @@ func TestGPUThatIsNotOpenedYet(t *testing.T) {
 		defer b.stop()
 		for range 40 {
 			b.sleep(time.Second)
-			if b.views > 1 && !b.gpu("GPU-b").Up {
+			if b.views.Load() > 1 && !b.gpu("GPU-b").Up {
 				t.Fatalf("down after %s", time.Since(b.began))
 			}
 		}

@@ -26,9 +26,11 @@ const (
 	maxReasons = 1024
 
 	maxHelperLines = 20 // of stderr, a minute
+	maxTrouble     = 2  // lines a minute that say the same: what comes and goes must not fill the log
 )
 
-func (l *limitedLog) warn(why string, lines int, msg string, args ...any) {
+// warn reports whether it wrote the line.
+func (l *limitedLog) warn(why string, lines int, msg string, args ...any) bool {
 	now := time.Now()
 	r := l.by[why]
 	if r == nil {
@@ -46,10 +48,11 @@ func (l *limitedLog) warn(why string, lines int, msg string, args ...any) {
 	}
 	if r.lines >= lines {
 		r.suppressed++
-		return
+		return false
 	}
 	r.lines++
 	l.log.Warn(msg, args...)
+	return true
 }
 
 // advice is what to do about a fault.
@@ -101,12 +104,15 @@ func (m *Monitor) sayHost(h *collector.GPUHost) {
 	if now == m.saidHost || !h.Up && h.Fault == helper.Starting && m.saidHost == "" {
 		return
 	}
+	first := m.saidHost == ""
 	m.saidHost = now
 	if h.Up {
-		m.log.log.Info("GPUs are read", "driver", h.Versions.Driver, "gpus", h.Seen)
+		if first || m.toldHost {
+			m.log.log.Info("GPUs are read", "driver", h.Versions.Driver, "gpus", h.Seen)
+		}
 		return
 	}
-	m.log.log.Warn("GPUs cannot be read", "fault", h.Fault, "detail", h.Detail, "advice", advice(h.Fault))
+	m.toldHost = m.log.warn("host", maxTrouble, "GPUs cannot be read", "fault", h.Fault, "detail", h.Detail, "advice", advice(h.Fault))
 }
 
 // sayGPU logs that a GPU does not answer, or does again, once. What all GPUs have in common is said of the host.
@@ -120,10 +126,12 @@ func (m *Monitor) sayGPU(a *account, up bool, now time.Time) {
 	a.said = !up
 	args := []any{"hw_id", a.id, "index", a.info.Index, "name", a.info.Name}
 	if up {
-		m.log.log.Info("GPU answers again", args...)
+		if a.told {
+			m.log.log.Info("GPU answers again", args...)
+		}
 		return
 	}
-	m.log.log.Warn("GPU does not answer", append(args, "state", a.state.String(), "detail", trouble(a))...)
+	a.told = m.log.warn("gpu "+a.id, maxTrouble, "GPU does not answer", append(args, "state", a.state.String(), "detail", trouble(a))...)
 }
 
 // settling reports whether a GPU may only be late because the helper is new.
@@ -146,10 +154,10 @@ func (m *Monitor) hear(line string) {
 func (m *Monitor) lastWords(err error) string {
 	why := "it ended without a word"
 	if err != nil {
-		why = collector.Clean(err.Error())
+		why = collector.CleanWords(err.Error())
 	}
 	if m.words != "" {
-		why, m.words = collector.Clean(why+": "+m.words), ""
+		why, m.words = collector.CleanWords(why+": "+m.words), ""
 	}
 	return why
 }

@@ -40,6 +40,13 @@ func (l *fakeLooker) Look(_ context.Context, gpus []assign.GPU) assign.Result {
 	return r
 }
 
+// questions are those that were asked.
+func (l *fakeLooker) questions() [][]assign.GPU {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.asked)
+}
+
 func (l *fakeLooker) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,25 +74,30 @@ func TestJobs(t *testing.T) {
 		if g := b.gpu("GPU-z"); len(g.Jobs) != 1 {
 			t.Errorf("a new GPU has %v", g.Jobs)
 		}
-		if !slices.Equal(l.asked[0][0].PIDs, []int{1}) {
-			t.Errorf("asked %+v", l.asked[0])
+		if !slices.Equal(l.questions()[0][0].PIDs, []int{1}) {
+			t.Errorf("asked %+v", l.questions()[0])
 		}
-		n := len(l.asked)
+		n := len(l.questions())
 		b.sleep(100 * time.Second)
-		if more := len(l.asked) - n; more != 10 {
+		if more := len(l.questions()) - n; more != 10 {
 			t.Errorf("asked %d times in 100 s", more)
 		}
 		l.mu.Lock()
 		l.hang = make(chan struct{})
 		l.mu.Unlock()
 		b.sleep(10 * time.Second)
-		views := b.views
+		views := b.views.Load()
 		b.sleep(time.Minute)
-		if g := b.gpu("GPU-a"); b.views-views < 12 || len(g.Jobs) != 1 || !g.Up {
-			t.Errorf("%d views while looking hangs: %+v", b.views-views, g)
+		if g := b.gpu("GPU-a"); b.views.Load()-views < 12 || len(g.Jobs) != 1 || !g.Up {
+			t.Errorf("%d views while looking hangs: %+v", b.views.Load()-views, g)
 		}
+		l.mu.Lock()
+		hang := l.hang
+		l.mu.Unlock()
+		time.AfterFunc(5*time.Second, func() { close(hang) })
 		b.stop() // in time
-		close(l.hang)
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		if !l.closed {
 			t.Error("it was not closed")
 		}
@@ -134,8 +146,8 @@ func TestOnce(t *testing.T) {
 				if took := time.Since(began); !c.check(v, err, took) {
 					t.Errorf("after %s: %v, host %+v", took, err, v.Host)
 				}
-				if b.views > 0 || b.count() != 1 {
-					t.Errorf("%d views published, %d helpers started", b.views, b.count())
+				if b.views.Load() > 0 || b.count() != 1 {
+					t.Errorf("%d views published, %d helpers started", b.views.Load(), b.count())
 				}
 				for _, p := range b.all {
 					select {

@@ -52,6 +52,8 @@ type Monitor struct {
 	tick     time.Time // of the next view without a frame
 	looking  looking
 	saidHost string
+	toldHost bool                  // the log has it
+	dcgm     []*collector.DCGMView // of the last view: rates are made of two
 	saidFull bool
 }
 

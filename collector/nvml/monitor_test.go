@@ -99,7 +99,7 @@ func TestCrashInBetween(t *testing.T) {
 		defer b.stop()
 		for range 60 {
 			b.sleep(time.Second)
-			if v := b.now(); b.views > 1 && (!v.Host.Up || !b.gpu("GPU-a").Up) {
+			if v := b.now(); b.views.Load() > 1 && (!v.Host.Up || !b.gpu("GPU-a").Up) {
 				t.Fatalf("after %s: host %+v", time.Since(b.began), v.Host)
 			}
 		}
@@ -192,9 +192,9 @@ func TestUnkillable(t *testing.T) {
 		if n := b.logs.count("no third is started"); n != 1 {
 			t.Errorf("said %d times:\n%s", n, b.logs)
 		}
-		views := b.views
+		views := b.views.Load()
 		b.sleep(time.Minute)
-		if b.views-views < 10 {
+		if b.views.Load()-views < 10 {
 			t.Error("views have stopped")
 		}
 		b.all[0].end(nil)

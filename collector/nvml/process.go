@@ -26,6 +26,9 @@ type process interface {
 // starter starts a helper and tells it its options. The process is waited for by the goroutine that starts it.
 type starter func(o helper.Options) (process, error)
 
+// selfExe is this program on Linux, even if its file was replaced.
+const selfExe = "/proc/self/exe"
+
 // commandOf is how to start a helper, if nothing else is wanted: this program.
 func commandOf(command []string) ([]string, error) {
 	if len(command) > 0 {
@@ -80,6 +83,9 @@ func startChild(command []string, o helper.Options) (*child, error) {
 		return nil, err
 	}
 	c := &child{cmd: exec.Command(command[0], command[1:]...), stdin: p.stdin, stdout: p.stdout, stderr: p.stderr} //nolint:noctx // it is ended by Kill, and ctx must not wait for it
+	if command[0] == selfExe {
+		c.cmd.Args[0] = "trainbridge" // what ps shows
+	}
 	c.cmd.Env, c.cmd.SysProcAttr = environment(), attributes()
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = p.theirs[0], p.theirs[1], p.theirs[2]
 	err = c.cmd.Start()

@@ -36,24 +36,25 @@ func TestRandomLives(t *testing.T) {
 				mu.Unlock()
 				l(p, o)
 			}).run()
-			b.sleep(time.Duration(r.IntN(400)) * time.Second)
-			for range r.IntN(3) { // what could not be killed goes after all
+			own := rand.New(rand.NewPCG(s, 3))
+			b.sleep(time.Duration(own.IntN(400)) * time.Second)
+			for range own.IntN(3) { // what could not be killed goes after all
 				b.mu.Lock()
 				if len(b.all) > 0 {
-					b.all[r.IntN(len(b.all))].end(errors.New("at last"))
+					b.all[own.IntN(len(b.all))].end(errors.New("at last"))
 				}
 				b.mu.Unlock()
-				b.sleep(time.Duration(r.IntN(200)) * time.Second)
+				b.sleep(time.Duration(own.IntN(200)) * time.Second)
 			}
 			b.stop()
-			if h := b.now().Host; b.views > 0 && h.Helpers > maxHelpers {
+			if h := b.now().Host; b.views.Load() > 0 && h.Helpers > maxHelpers {
 				t.Errorf("%d helpers are shown", h.Helpers)
 			}
 			if t.Failed() {
 				t.Fatalf("seed %d: %v", s, b.starts)
 			}
-			starts += len(b.starts)
-			views += b.views
+			starts += b.count()
+			views += int(b.views.Load())
 		})
 		if t.Failed() {
 			return

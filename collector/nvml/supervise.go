@@ -102,14 +102,14 @@ func (m *Monitor) take(l *life, f *helper.Frame, now time.Time) {
 	}
 	m.frame, m.good, m.fault, m.detail = f, now, "", ""
 	if f.Fault != "" {
-		m.good, m.fault, m.detail = time.Time{}, known(f.Fault), collector.Clean(f.Detail)
+		m.good, m.fault, m.detail = time.Time{}, known(f.Fault), collector.CleanWords(f.Detail)
 		m.never = f.Fault == "not_built_in"
 	} else {
 		m.memory.take(f, now, max(resetsWithin, 2*time.Duration(m.config.SlowInterval)), m.isCounter)
 		m.memory.xids(f, l.xids, m.sayXID)
 	}
 	if f.Again != "" {
-		m.log.log.Debug("the helper that reads GPUs begins anew", "why", collector.Clean(f.Again))
+		m.log.log.Debug("the helper that reads GPUs begins anew", "why", collector.CleanWords(f.Again))
 		m.end(l, endedAgain, "", now)
 	}
 }

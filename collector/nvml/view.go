@@ -24,9 +24,10 @@ func (m *Monitor) show(now time.Time) {
 			h.Seen++
 		}
 		v.GPUs = append(v.GPUs, g)
-		if m.config.DCGMNames != dcgmOff {
-			v.DCGM = append(v.DCGM, &collector.DCGMView{GPU: g, Host: h, Renamed: m.config.DCGMNames == dcgmRenamed})
-		}
+	}
+	if m.config.DCGMNames != dcgmOff {
+		m.dcgm = collector.NextDCGMViews(m.dcgm, h, v.GPUs, m.config.DCGMNames == dcgmRenamed)
+		v.DCGM = m.dcgm
 	}
 	m.sayHost(h)
 	for _, g := range v.GPUs {

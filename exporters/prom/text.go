@@ -152,13 +152,22 @@ func (textSyntax) series(dst []byte, f *family, identity, cell []byte, format Fo
 			}
 			line = line[1:]
 		}
-		if len(identity) == 0 && line[0] == ',' {
-			line = line[1:]
+		if len(identity) == 0 {
+			dst = appendUnidentified(dst, start, line)
+			continue
 		}
 		dst = append(dst, start...)
 		dst = append(dst, identity...)
 		dst = append(dst, line...)
 	}
+}
+
+// appendUnidentified writes a line of an entity without labels: its own begin without a comma, and without any there are no braces.
+func appendUnidentified(dst []byte, start string, line []byte) []byte {
+	if line[0] == ',' {
+		return append(append(dst, start...), line[1:]...)
+	}
+	return append(append(dst, start[:len(start)-1]...), line[1:]...)
 }
 
 // of is the start of a distribution's line, empty if the format does not have the line.

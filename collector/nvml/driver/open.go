@@ -5,6 +5,7 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 
 	"github.com/NVIDIA/go-nvml/pkg/dl"
@@ -49,7 +50,7 @@ func New(lib nvml.Interface) (Driver, error) {
 	if ret := lib.Init(); ret != nvml.SUCCESS { // the only call that is not looked up: it loads the library
 		return nil, openError("initialise NVIDIA's library", ret)
 	}
-	l := &library{nvml: lib, present: lookUp(lib)}
+	l := &library{nvml: lib, present: lookUp(lib), kernel: kernelGPUs, listed: listed(kernelGPUs)}
 	l.versions = collector.DriverVersions{
 		Driver: word(call(l, "SystemGetDriverVersion", lib.SystemGetDriverVersion)),
 		NVML:   word(call(l, "SystemGetNVMLVersion", lib.SystemGetNVMLVersion)),
@@ -67,13 +68,29 @@ type library struct {
 	present  map[string]bool // methods of go-nvml whose C functions the library has
 	versions collector.DriverVersions
 	fields   []field // that this driver may know
+	kernel   string  // where the kernel module lists GPUs
+	listed   int     // how many it listed when the library was initialised
+}
+
+// kernelGPUs has an entry for every GPU that the kernel module drives. Reading its names asks no GPU.
+const kernelGPUs = "/proc/driver/nvidia/gpus"
+
+func listed(dir string) int {
+	entries, err := os.ReadDir(dir)
+	if err != nil { // another kernel module, or a container that hides it
+		return 0
+	}
+	return len(entries)
 }
 
 // Versions implements Driver.
 func (l *library) Versions() collector.DriverVersions { return l.versions }
 
-// Count implements Driver.
+// Count implements Driver. The library goes on with the GPUs that it found at first: one that was added is told by the kernel only.
 func (l *library) Count() (int, error) {
+	if now := listed(l.kernel); now != l.listed {
+		return 0, &Error{Kind: Stale, Op: "count the GPUs", Text: fmt.Sprintf("the kernel module lists %d, and listed %d before", now, l.listed)}
+	}
 	n, ret := call(l, "DeviceGetCount", l.nvml.DeviceGetCount)
 	if ret == nvml.ERROR_NOT_FOUND {
 		return 0, nil

@@ -154,3 +154,23 @@ func chars[A [16]int8 | [32]int8](s string) (a A) {
 	}
 	return a
 }
+
+// TestAddedGPUs: the library does not see a GPU that was added until it is initialised again; the kernel does.
+func TestAddedGPUs(t *testing.T) {
+	s, _ := host()
+	d, err := New(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := d.(*library)
+	l.kernel, l.listed = t.TempDir(), 0
+	if _, err := l.Count(); err != nil {
+		t.Errorf("nothing changed: %v", err)
+	}
+	if err := os.Mkdir(filepath.Join(l.kernel, "0000:18:00.0"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Count(); KindOf(err) != Stale {
+		t.Errorf("a GPU was added: %v", err)
+	}
+}

@@ -130,8 +130,9 @@ func (g *gpu) finish(err error) {
 		}
 	}
 	if lost && g.wasOK && h.frame.Again == "" {
-		h.frame.Again = collector.Clean("a GPU was lost: " + err.Error())
-		h.want(0)
+		h.frame.Again = collector.CleanWords("a GPU was lost: " + err.Error())
+		h.patient = time.Now().Add(xidGrace)
+		time.AfterFunc(xidGrace, func() { h.want(0) })
 	}
 	h.finished(g.round)
 }

@@ -64,7 +64,9 @@ type host struct {
 	round uint64 // of the last tick
 	left  int    // GPUs that have not finished it
 	calls costs
-	xids  map[xidKey]*XID
+	// patient is until when a helper that must begin anew waits, for the XID that tells why a GPU was lost.
+	patient time.Time
+	xids    map[xidKey]*XID
 }
 
 type xidKey struct{ id, code string }
@@ -204,7 +206,7 @@ func staleLibrary(k driver.Kind) bool {
 func (h *host) fail(err error) {
 	h.mu.Lock()
 	if h.frame.Again == "" && (h.ready.IsZero() || driver.KindOf(err) != driver.Stale) {
-		h.frame.Fault, h.frame.Detail = driver.Fault(err), collector.Clean(err.Error())
+		h.frame.Fault, h.frame.Detail = driver.Fault(err), collector.CleanWords(err.Error())
 	}
 	h.mu.Unlock()
 	h.again(err.Error())
@@ -214,7 +216,7 @@ func (h *host) fail(err error) {
 func (h *host) again(why string) {
 	h.mu.Lock()
 	if h.frame.Again == "" {
-		h.frame.Again = collector.Clean(why)
+		h.frame.Again = collector.CleanWords(why)
 	}
 	h.mu.Unlock()
 	h.want(0)
@@ -300,6 +302,9 @@ func (h *host) compose(now time.Time) *Frame {
 	h.frame.Sequence++
 	f := h.frame
 	f.At = collector.TimeOf(now)
+	if now.Before(h.patient) {
+		f.Again = ""
+	}
 	for _, g := range h.gpus {
 		f.GPUs = g.show(f.GPUs, now)
 	}

@@ -28,8 +28,8 @@ type entry struct {
 	pids     []int
 }
 
-// readUnit reads the groups of a device that are due. An error of one group leaves what it gave; an error of the first is one of
-// the device.
+// readUnit reads the groups of a device that are due. An error of one group leaves what it gave; an error of the first that
+// gave nothing is one of the device.
 func (g *gpu) readUnit(u *unit, slow bool) error {
 	var failed error
 	for group := range driver.Groups {
@@ -41,6 +41,9 @@ func (g *gpu) readUnit(u *unit, slow bool) error {
 		u.keep(group, &v, g.host)
 		if group == driver.Load {
 			u.readAt = time.Now()
+			if len(v.Values) > 0 && driver.KindOf(err) == driver.Failed { // one call of many: it is counted, and the others are true
+				err = nil
+			}
 			u.failed, failed = err != nil, err
 		}
 		if k := driver.KindOf(err); err != nil && k != driver.Failed && k != driver.NoPermission {

@@ -96,6 +96,9 @@ func TestInstances(t *testing.T) {
 		if n := len(b.last().GPUs); n != 2+MaxInstances {
 			t.Errorf("%d entries", n)
 		}
+		if n := b.last().gpu("MIG-1-2").value(collector.DeviceEnergy); n < 15 {
+			t.Errorf("an instance that stayed was read %g times: its device is another one", n)
+		}
 		f.fail("load.2/1", errOther)
 		b.sleep(6 * time.Second)
 		if g := b.last(); g.gpu("MIG-1-2").State != Failed || g.gpu("MIG-1-1").State != OK || g.gpu("GPU-1").State != OK {
@@ -105,6 +108,25 @@ func TestInstances(t *testing.T) {
 		b.sleep(6 * time.Second)
 		if n := len(b.last().GPUs); n != 2 {
 			t.Errorf("%d entries after the division was undone", n)
+		}
+	})
+}
+
+// TestTheXIDOfALossIsTold: the driver tells of a loss by the calls that fail and by an XID a moment later. The helper, which must
+// begin anew, waits for it.
+func TestTheXIDOfALossIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(2)
+		b := start(t, f, Options{})
+		defer b.stop()
+		b.sleep(time.Second)
+		f.fail("load/1", errLost)
+		time.Sleep(4*time.Second + xidGrace/2) // after the next tick
+		f.xids[1] <- driver.XID{ID: "GPU-1", Code: 79}
+		b.sleep(xidGrace)
+		last := b.last()
+		if !b.ended() || last.Again == "" || len(last.XIDs) != 1 || last.XIDs[0].Code != "79" {
+			t.Errorf("the last frame: again %q, XIDs %+v", last.Again, last.XIDs)
 		}
 	})
 }
