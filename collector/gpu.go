@@ -88,6 +88,7 @@ type GPUHost struct {
 	Versions DriverVersions
 	Expected *int // how many GPUs there should be, where it is configured
 	Seen     int  // how many answer; MIG instances are not counted
+	Listed   int  // how many the driver lists
 
 	Helpers  int     // helper processes that are alive
 	Starts   uint64  // helpers started

@@ -87,7 +87,7 @@ func (d *dcgmDevice) views(to []*DCGMView, v DCGMView) []*DCGMView {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Container, b.Container))
 	})
 	jobs, pods := slices.Compact(d.jobs), slices.Compact(d.pods)
-	if len(jobs) == 0 {
+	if len(jobs) == 0 || len(jobs) > 1 && len(pods) > 1 { // nobody says which pod has which job
 		jobs = []string{""}
 	}
 	if len(pods) == 0 {

@@ -59,7 +59,7 @@ func gpuStateRows() []gpuRow {
 
 func gpuLoadRows() []gpuRow {
 	return []gpuRow{
-		deviceRow(DeviceUtilization, "hw.gpu.utilization", "1", "Share of time in which the GPU was busy: a kernel ran, or an engine for video. A kernel that waits is busy too; see nvml_gpu_sm_utilization_ratio.", "hw.gpu.task"),
+		deviceRow(DeviceUtilization, "hw.gpu.utilization", "1", "Share of time in which the GPU was busy: a kernel ran, or an engine for video. A kernel that waits is busy too: nvml_gpu_sm_utilization_ratio tells the two apart, on Hopper and later.", "hw.gpu.task"),
 		deviceRow(DeviceMemoryBusy, "nvml.gpu.memory.busy", "1", "Share of time in which memory was read or written."),
 		deviceSum(DeviceMemoryLimit, "hw.gpu.memory.limit", "By", "Memory of the GPU."),
 		deviceSum(DeviceMemoryUsage, "hw.gpu.memory.usage", "By", "Memory that is allocated."),
@@ -260,6 +260,9 @@ func hostStateRows() []hostRow {
 		}),
 		hostGauge("nvml.gpus", "{gpu}", "GPUs that answer. Fewer than expected means that one has vanished.", func(h *GPUHost) (float64, bool) {
 			return float64(h.Seen), true
+		}),
+		hostGauge("nvml.gpus.listed", "{gpu}", "GPUs that the driver lists. More than answer means that one hangs, is lost or cannot be opened.", func(h *GPUHost) (float64, bool) {
+			return float64(h.Listed), h.Up
 		}),
 		{
 			Name: "training.gpu.assignment.up", Prom: "training_gpu_assignment_up", Kind: Gauge, Labels: []string{"training.assignment.source"},

@@ -189,12 +189,19 @@ func (e *configError) push(root *yaml.Node, c *fileConfig, getenv func(string) s
 		node = &yaml.Node{Line: root.Line}
 	}
 	c.OTLP.SetDirectory(e.dir)
+	who := ""
+	if c.GPUs != nil { // each machine with GPUs has a bridge of its own, and what they push must not be one
+		if host, err := os.Hostname(); err == nil {
+			who = host
+			c.OTLP.Identity = map[string]string{"service.instance.id": host, "host.name": host}
+		}
+	}
 	s, err := c.OTLP.WithEnvironment(getenv)
 	if err != nil {
 		e.complain(node, "otlp", fieldsOf(reflect.TypeFor[otlp.Config]()), err)
 	}
 	labels := e.jobLabels(root, c.Metrics.JobLabels)
-	return pushSettings{otlp: s, jobLabels: labels, digest: digestOf(node, strings.Join(labels, ","))}
+	return pushSettings{otlp: s, jobLabels: labels, digest: digestOf(node, who+"\x00"+strings.Join(labels, ","))}
 }
 
 // jobLabels turns labels in either spelling into attribute keys.

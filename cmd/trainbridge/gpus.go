@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -94,7 +95,7 @@ func (g *gpuReader) stop(ctx context.Context) error {
 // podIndex finds the job that a pod belongs to. It looks through all jobs once in a while, not for every pod.
 type podIndex struct {
 	store *collector.Store
-	jobs  map[[2]string]collector.Key
+	jobs  map[[2]string]*collector.Job
 	until time.Time
 }
 
@@ -104,16 +105,27 @@ const podsFor = 5 * time.Second
 // find implements what package nvml asks for. It is called from one goroutine.
 func (p *podIndex) find(namespace, pod string) (collector.Key, bool) {
 	if now := time.Now(); now.After(p.until) {
-		p.jobs, p.until = map[[2]string]collector.Key{}, now.Add(podsFor)
+		p.jobs, p.until = map[[2]string]*collector.Job{}, now.Add(podsFor)
 		for j := range p.store.Snapshot().Jobs.All {
 			for _, label := range j.Labels(collector.JobPod) {
 				namespace, name, _ := strings.Cut(label, collector.JoinLabels("", ""))
-				p.jobs[[2]string{namespace, name}] = j.Key
+				pod := [2]string{namespace, name}
+				if other := p.jobs[pod]; other == nil || laterJob(j, other) {
+					p.jobs[pod] = j
+				}
 			}
 		}
 	}
-	k, ok := p.jobs[[2]string{namespace, pod}]
-	return k, ok
+	j, ok := p.jobs[[2]string{namespace, pod}]
+	if !ok {
+		return collector.Key{}, false
+	}
+	return j.Key, true
+}
+
+// laterJob reports whether a pod that both jobs claim is a's: that of the one that started last, as the recording rules have it.
+func laterJob(a, b *collector.Job) bool {
+	return cmp.Or(cmp.Compare(a.Started, b.Started), cmp.Compare(a.Key.String(), b.Key.String())) > 0
 }
 
 // helperCommand is what the reader of the GPUs starts in a process of its own: calls into a driver may hang for ever or end the

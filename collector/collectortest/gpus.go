@@ -17,7 +17,7 @@ const (
 func fixtureGPUs() *collector.GPUView {
 	eight := 8
 	host := &collector.GPUHost{
-		Name: "gpu-node-07", Up: true, Expected: &eight, Seen: 1, Helpers: 1, Starts: 3, Began: ago(time.Hour),
+		Name: "gpu-node-07", Up: true, Expected: &eight, Seen: 1, Listed: 2, Helpers: 1, Starts: 3, Began: ago(time.Hour),
 		Versions: collector.DriverVersions{Driver: "570.124.06", NVML: "12.570.124.06", CUDA: "12.8"},
 		Exits:    []collector.Count{{Name: "again", N: 1}, {Name: "crashed", N: 1}},
 		Calls: []collector.CallCost{

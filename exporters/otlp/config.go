@@ -19,6 +19,8 @@ type Config struct {
 	// ResourceAttributes are added to those of OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME and win over them.
 	// service.name is trainbridge if nobody sets it.
 	ResourceAttributes map[string]string `yaml:"resource_attributes,omitempty"`
+	// Identity is what the resource has besides, unless anybody says otherwise.
+	Identity map[string]string `yaml:"-"`
 
 	// Metrics and Traces differ from the above for one signal.
 	Metrics SignalConfig `yaml:"metrics,omitempty"`

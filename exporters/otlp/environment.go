@@ -78,6 +78,7 @@ func (c Config) interval(getenv func(string) string) (time.Duration, error) {
 
 func (c Config) resource(getenv func(string) string) ([]Attribute, error) {
 	all := map[string]string{"service.name": "trainbridge"}
+	maps.Copy(all, c.Identity)
 	fromEnv, err := parsePairs(getenv("OTEL_RESOURCE_ATTRIBUTES"))
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)

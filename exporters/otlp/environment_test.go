@@ -179,3 +179,19 @@ func FuzzParsePairs(f *testing.F) {
 		}
 	})
 }
+
+// TestIdentityGivesWay: what the program says of itself is no match for what an operator says.
+func TestIdentityGivesWay(t *testing.T) {
+	for env, want := range map[string]string{"": "node-7", "service.instance.id=mine": "mine"} {
+		c := Config{Identity: map[string]string{"service.instance.id": "node-7"}}
+		attrs, err := c.resource(func(name string) string {
+			if name == "OTEL_RESOURCE_ATTRIBUTES" {
+				return env
+			}
+			return ""
+		})
+		if err != nil || !slices.Contains(attrs, Attribute{"service.instance.id", want}) || !slices.Contains(attrs, Attribute{"service.name", "trainbridge"}) {
+			t.Errorf("%q: %v %v", env, attrs, err)
+		}
+	}
+}
