@@ -108,16 +108,29 @@ func TestDCGMSharedInstance(t *testing.T) {
 	}
 }
 
+// TestDCGMSeriesPerJobAndPod: where several pods and several jobs share a GPU, nobody says which pod has which job.
 func TestDCGMSeriesPerJobAndPod(t *testing.T) {
 	g := fullH100()
-	g.Jobs = []Key{{Source: "slurm", ID: "12"}, {Source: "slurm", ID: "13"}, {Source: "wandb", ID: "12"}}
-	g.Pods = append(g.Pods, Pod{Namespace: "team-b", Name: "bert-1", Container: "main"}, g.Pods[0])
-	var got []string
-	for _, v := range DCGMViews(dcgmHost(), []*GPU{g}, false) {
-		got = append(got, v.Job+" "+v.Pod.Name)
-	}
-	if want := []string{"12 bert-0", "12 bert-1", "13 bert-0", "13 bert-1"}; !slices.Equal(got, want) {
-		t.Errorf("got %v", got)
+	twelve, thirteen := Key{Source: "slurm", ID: "12"}, Key{Source: "slurm", ID: "13"}
+	one, other := g.Pods[0], Pod{Namespace: "team-b", Name: "bert-1", Container: "main"}
+	for _, c := range []struct {
+		jobs []Key
+		pods []Pod
+		want []string
+	}{
+		{[]Key{twelve, thirteen, {Source: "wandb", ID: "12"}}, []Pod{one, other, one}, []string{" bert-0", " bert-1"}},
+		{[]Key{twelve}, []Pod{one, other}, []string{"12 bert-0", "12 bert-1"}},
+		{[]Key{twelve, thirteen}, []Pod{one}, []string{"12 bert-0", "13 bert-0"}},
+		{[]Key{twelve, thirteen}, nil, []string{"12 ", "13 "}},
+	} {
+		g.Jobs, g.Pods = c.jobs, c.pods
+		var got []string
+		for _, v := range DCGMViews(dcgmHost(), []*GPU{g}, false) {
+			got = append(got, v.Job+" "+v.Pod.Name)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("got %v, want %v", got, c.want)
+		}
 	}
 	for i := range 200 {
 		g.Jobs = append(g.Jobs, Key{Source: "slurm", ID: fmt.Sprint(1000 + i)})

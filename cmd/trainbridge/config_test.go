@@ -12,6 +12,7 @@ import (
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/trainbridge/trainbridge/collector"
 	"github.com/trainbridge/trainbridge/collector/wandb"
@@ -208,18 +209,26 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
-// TestTheExampleIsRight: the configuration that the documentation shows is one, and names every field of the program's own.
-func TestTheExampleIsRight(t *testing.T) {
-	data, err := os.ReadFile("../../deploy/trainbridge.yml")
-	if err != nil {
-		t.Fatal(err)
+// TestTheExamplesAreRight: the configurations that the documentation shows are such, and name every field of the program's own.
+func TestTheExamplesAreRight(t *testing.T) {
+	roots := map[string]*yaml.Node{}
+	for _, file := range []string{"trainbridge.yml", "gpu-node.yml"} {
+		data, err := os.ReadFile(filepath.Join("..", "..", "deploy", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{string(data), uncommented(string(data))} {
+			if _, err := parseConfig(file, []byte(text), noEnv); err != nil {
+				t.Error(err)
+			}
+		}
+		roots[file] = (&configError{}).parse(data)
 	}
-	if _, err := parseConfig("trainbridge.yml", data, noEnv); err != nil {
-		t.Error(err)
-	}
-	e := &configError{}
-	root := e.parse(data)
 	for section, typ := range fieldsOf(reflect.TypeFor[fileConfig]()).named {
+		root := roots["trainbridge.yml"]
+		if section == "gpus" {
+			root = roots["gpu-node.yml"]
+		}
 		node, _ := child(root, section)
 		if node == nil {
 			t.Errorf("the example lacks %s", section)
@@ -234,4 +243,17 @@ func TestTheExampleIsRight(t *testing.T) {
 			}
 		}
 	}
+}
+
+// uncommented is an example with what it only shows as a comment.
+func uncommented(text string) string {
+	var all strings.Builder
+	for line := range strings.Lines(text) {
+		before, example, _ := strings.Cut(line, "# ")
+		if strings.TrimSpace(before) == "" && (strings.HasPrefix(example, "kubelet: ") || strings.HasPrefix(example, "environment: ")) {
+			line = before + example
+		}
+		all.WriteString(line)
+	}
+	return all.String()
 }
