@@ -32,6 +32,7 @@ type PrometheusConfig struct {
 	Protocols        []string
 	NativeHistograms bool     // ingest them; they come only by PrometheusProto
 	RuleFiles        []string // absolute paths
+	Alertmanager     string   // host:port; alerts are sent nowhere if it is empty
 	Features         []string // beyond exemplar-storage
 	// TroubleExpected leaves it to the test to look at [Prometheus.Trouble]. Otherwise any trouble fails the test.
 	TroubleExpected bool
@@ -106,6 +107,11 @@ func (c PrometheusConfig) render(t testing.TB) []byte {
 	}
 	if len(c.Targets) > 0 {
 		config["scrape_configs"] = []any{scrape}
+	}
+	if c.Alertmanager != "" {
+		config["alerting"] = map[string]any{"alertmanagers": []any{
+			map[string]any{"static_configs": []any{map[string]any{"targets": []string{c.Alertmanager}}}},
+		}}
 	}
 	text, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {

@@ -42,16 +42,16 @@ var lacks = map[string][]string{
 	"wandb":     {"training_job_cost", "training_job_gpu_utilization_ratio"},
 }
 
-// TestEveryServiceShows runs the demo with its four services and looks at each in a Prometheus that scrapes, in one that is
-// pushed to, and in Jaeger.
+// TestEveryServiceShows runs the demo with its four services and its GPUs, and looks at each in a Prometheus that scrapes, in one that
+// is pushed to, and in Jaeger; at what the dashboards ask; and at the alerts that reach an Alertmanager.
 func TestEveryServiceShows(t *testing.T) {
-	pushed, jaeger := StartPrometheus(t, PrometheusConfig{}), StartJaeger(t)
+	pushed, jaeger, manager := StartPrometheus(t, PrometheusConfig{}), StartJaeger(t), StartAlertmanager(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", pushed.OTLPURL())
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", jaeger.HTTP+"/v1/traces")
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
 	demo := StartTrainbridge(t, t.TempDir(), "demo", "--web.listen-address=127.0.0.1:0", "--speed=60", "--seed=3")
 	target := demo.WaitFor(t, startTimeout, `http://(127\.0\.0\.1:\d+)/metrics`)[1]
-	scraped := StartPrometheus(t, PrometheusConfig{Targets: []string{target}})
+	scraped := StartPrometheus(t, PrometheusConfig{Targets: []string{target}, RuleFiles: shippedRules(t), Alertmanager: manager.Address})
 	for source, queries := range knows {
 		for _, query := range queries {
 			query = only(query, source)
@@ -67,6 +67,7 @@ func TestEveryServiceShows(t *testing.T) {
 	}
 	checkGPUs(t, scraped, pushed)
 	checkDashboards(t, scraped)
+	checkAlerts(t, manager)
 	if found := scraped.Query(t, `sum by (training_source, error_type) (training_source_poll_errors_total) > 0`); len(found) > 0 {
 		t.Errorf("polls failed: %v", found)
 	}
