@@ -163,8 +163,8 @@ func charts(all []series) []chart {
 	var out []chart
 	joined := map[collector.Metric]bool{}
 	for _, s := range all {
-		switch {
-		case s.metric == collector.Loss || s.metric == collector.Accuracy:
+		switch s.metric {
+		case collector.Loss, collector.Accuracy:
 			if joined[s.metric] {
 				continue
 			}

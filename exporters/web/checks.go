@@ -209,7 +209,7 @@ func (f finding) why() string {
 		return badValues(j)
 	case jobStalled:
 		m, _ := median(j.Intervals)
-		return fmt.Sprintf("No step since %s; it usually makes one every %s.", date(j.LastStep), seconds(m))
+		return fmt.Sprintf("No step since %s; usually one every %s.", j.LastStep.Std().Format("2 Jan 15:04 UTC"), seconds(m))
 	case jobLost:
 		return "The service no longer knows this job, so nobody can say how it ended."
 	case jobOverBudget:

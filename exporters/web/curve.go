@@ -51,7 +51,6 @@ func (c *curve) retire(p point, half int) {
 		c.skip--
 		return
 	}
-	c.skip = c.stride - 1
 	if len(c.old) >= half {
 		kept := c.old[:0]
 		for i := 0; i < len(c.old); i += 2 {
@@ -60,6 +59,7 @@ func (c *curve) retire(p point, half int) {
 		c.old = kept
 		c.stride *= 2
 	}
+	c.skip = c.stride - 1
 	c.old = grown(c.old, p, half)
 }
 

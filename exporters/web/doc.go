@@ -3,13 +3,56 @@
 //
 // # Endpoints
 //
-//	GET  /                 status page: sources, how they answer, how many jobs they have
+//	GET  /                 status page: what needs attention, jobs, groups, GPUs, sources
+//	GET  /jobs             page of one job, ?source=..&id=..
+//	GET  /api/v1/events    updates of these pages, as server-sent events
 //	GET  /-/healthy        200 as long as the process answers; nothing else is looked at
 //	GET  /-/ready          200 once the state is loaded and served, else 503
 //	POST /-/reload         reads the configuration again; off unless enabled (PUT works too)
 //	POST /api/v1/jobs      makes jobs known; off unless enabled
 //
 // The program mounts the handlers; authentication and TLS are those of its listener.
+//
+// # The pages
+//
+// They are made here, whole, from the snapshot: without scripts only updates lack, and the page reloads itself. Their script
+// and style stand in them and are allowed by their hashes; nothing else runs, and nothing is fetched from elsewhere.
+// Texts of services are shown as text, without control and text-direction characters; a link leads to http and https only.
+//
+// The status page takes its question from its address, so that it can be sent to somebody:
+//
+//	q       words that all must stand in name, id, source, group, project, owner, model, failure or status; or a trace id
+//	phase   one of the phases, active (not ended) or trouble (something below is wrong)
+//	source, group
+//	sort    phase, name, source, progress, loss, rate, step, cost, began or trouble; with a - the largest first
+//	rows    jobs on one page, 100 or as many as asked for up to 1,000
+//	page    which
+//	all     attention or groups: that list is not shortened
+//
+// # What needs attention
+//
+// Worst and newest first. These are hints for whoever has no alerts yet, judged from the snapshot alone:
+//
+//	critical  a job failed within the last hour, or was found failed then and did so within the day before
+//	critical  a loss is NaN, infinite or null, or another value came so within the last hour, in a job that has not ended
+//	critical  a job that runs made its last step more than ten times its median interval ago, and more than ten minutes, how
+//	          late polls are not counted; not while its source is down, and not before five intervals are known
+//	warning   a job disappeared within the last hour and nobody can say how it ended
+//	warning   a job costs more than its budget in the same currency
+//	critical  a source is down; its credential has expired
+//	warning   the credential expires within seven days; the request budget does not suffice
+//	critical  the GPUs cannot be read, fewer answer than are expected, or one does not; an XID within the last hour that
+//	          needs a reset; a row of memory that cannot be remapped
+//	warning   another XID within the last hour; a repair of memory waits for a reset; clocks are held down by heat or power
+//	critical  whatever the bridge says of itself, such as that its state cannot be written
+//
+// # What it costs
+//
+// Nothing while nobody looks, but for [History], which looks at the jobs that changed every ten seconds. A look passes over all
+// jobs, and serves all viewers for most of a second; viewers look again every second, or less often, so that all of them
+// together take a twentieth of one core. What is sent is what changed. A viewer that does not read is let go after ten
+// seconds, and there are never more than 32 of them. Curves are kept in memory by History, within a bound that
+// [HistoryOptions.MaxBytes] tells: about 37 MB at most, and much less where there are fewer jobs.
 //
 // # The jobs API
 //

@@ -30,6 +30,7 @@ type viewer struct {
 	has   map[string]any
 	lists map[string][]string
 	title string
+	found time.Time // when the jobs to show had been found
 }
 
 // events streams updates of a page as server-sent events: at most one a second, and in each only what changed since the
@@ -110,6 +111,7 @@ func (v *viewer) next() ([]byte, error) {
 		return nil, err
 	}
 	m, err := v.difference(f)
+	v.site.look.spent(time.Since(v.found))
 	if m == nil || err != nil {
 		return nil, err
 	}
@@ -131,12 +133,14 @@ func (v *viewer) frame() (*viewFrame, error) {
 		if o == nil {
 			return nil, nil
 		}
+		v.found = time.Now()
 		return s.jobFrame(o, v.job)
 	}
 	sel := s.look.find(v.query)
 	if sel == nil {
 		return nil, nil
 	}
+	v.found = time.Now()
 	return s.statusFrame(sel)
 }
 

@@ -81,7 +81,7 @@ func (s *site) job(o *overview, k collector.Key, c clock) (v *jobView, found boo
 	all, phases := s.o.History.of(k)
 	v.Charts, v.Memory = charts(all), s.memory()
 	if len(v.Charts) == 0 {
-		v.NoCharts = "No curves: nothing was heard of this job while this process runs that could be drawn."
+		v.NoCharts = s.noCharts(j)
 	}
 	v.Timeline, v.Scale = timeline(j, phases, c.now)
 	v.Values = valuesOf(j, c)
@@ -93,6 +93,17 @@ func (s *site) job(o *overview, k collector.Key, c clock) (v *jobView, found boo
 		}
 	}
 	return v, true
+}
+
+// noCharts says why a job has no curves.
+func (s *site) noCharts(j *collector.Job) string {
+	switch {
+	case s.o.History == nil:
+		return "No curves are drawn here."
+	case j.Done():
+		return "No curves: it ended before they could be drawn."
+	}
+	return "No curves yet: the numbers of jobs are looked at every " + span(s.o.History.o.Every) + "."
 }
 
 // facts are who a job is and where it stands.
@@ -208,7 +219,8 @@ func valuesOf(j *collector.Job, c clock) []fact {
 // timeline is what is known of a job's past: its phases, and what happened in them.
 func timeline(j *collector.Job, phases []step, now time.Time) (lines []stretch, scale [2]string) {
 	phases = slices.DeleteFunc(phases, func(s step) bool { return s.attempt != j.Attempt })
-	end := collector.TimeOf(now)
+	// It ends with the minute, or every moment would be an update.
+	end := max(collector.TimeOf(now.Truncate(time.Minute)), j.Updated, j.LastStep, j.Since)
 	if j.Done() {
 		end = cmp.Or(endOf(j), end)
 	}

@@ -2,7 +2,7 @@ package web
 
 import (
 	"cmp"
-	"math"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -42,10 +42,14 @@ type looker struct {
 	last    *overview
 	answers map[string]*selection
 	took    time.Duration // of the latest pass and selection together
+	made    time.Duration // of the latest update that was made of one
 }
 
 // freshFor is how long one pass serves everybody.
-const freshFor = 900 * time.Millisecond
+const (
+	freshFor    = 900 * time.Millisecond
+	answersMost = 64 // queries whose answers are kept so long
+)
 
 // find answers a query; nil while the state is being loaded.
 func (l *looker) find(q query) *selection {
@@ -62,12 +66,8 @@ func (l *looker) find(q query) *selection {
 		return nil
 	}
 	s := o.choose(q)
-	for k, a := range l.answers {
-		if a.overview != o {
-			delete(l.answers, k)
-		}
-	}
-	if l.answers == nil {
+	maps.DeleteFunc(l.answers, func(_ string, a *selection) bool { return a.overview != o })
+	if l.answers == nil || len(l.answers) >= answersMost {
 		l.answers = map[string]*selection{}
 	}
 	l.answers[key], l.took = s, time.Since(began)
@@ -85,7 +85,14 @@ func (l *looker) glance() *overview {
 func (l *looker) pace(viewers int) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return max(time.Second, time.Duration(20*viewers)*l.took)
+	return max(time.Second, time.Duration(20*viewers)*(l.took+l.made))
+}
+
+// spent tells what it took to make an update.
+func (l *looker) spent(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made = d
 }
 
 func (l *looker) overview(now time.Time) *overview {
@@ -114,10 +121,8 @@ func (l *looker) overview(now time.Time) *overview {
 			}
 		}
 	}
-	slices.SortFunc(o.findings, func(a, b finding) int {
-		return cmp.Or(cmp.Compare(b.level, a.level), cmp.Compare(b.at, a.at), cmp.Compare(a.kind, b.kind), compareKeys(a.job, b.job))
-	})
-	o.findings = slices.Clone(o.findings[:min(len(o.findings), problemsMost)])
+	o.findings = slices.Clone(smallest(o.findings, problemsMost, compareFindings))
+	slices.SortFunc(o.findings, compareFindings)
 	l.last = o
 	return o
 }
@@ -136,8 +141,18 @@ func wanted(v *collector.GPUView) map[collector.Key]string {
 	return names
 }
 
+func compareFindings(a, b finding) int {
+	if c := cmp.Or(cmp.Compare(b.level, a.level), cmp.Compare(b.at, a.at), cmp.Compare(a.kind, b.kind)); c != 0 {
+		return c
+	}
+	return compareKeys(a.job, b.job)
+}
+
 func compareKeys(a, b *collector.Job) int {
-	return cmp.Or(cmp.Compare(a.Key.Source, b.Key.Source), cmp.Compare(a.Key.ID, b.Key.ID))
+	if c := cmp.Compare(a.Key.Source, b.Key.Source); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Key.ID, b.Key.ID)
 }
 
 // findingsOf are the findings of one job.
@@ -148,19 +163,13 @@ func (o *overview) findingsOf(j *collector.Job) []finding {
 	return newChecks(o.snap, o.at).job(nil, j)
 }
 
-// place is where a job stands in an order.
-type place struct {
-	job    *collector.Job
-	text   string
-	first  float64
-	second int64
-	known  bool
-}
-
 // choose finds, sorts and cuts.
 func (o *overview) choose(q query) *selection {
 	s := &selection{overview: o, query: q}
 	var found []place
+	if !q.filtered() {
+		found = make([]place, 0, o.jobs)
+	}
 	for j := range o.snap.Jobs.All {
 		if q.takes(j) && (q.Phase != "trouble" || o.levels[j] > fine) {
 			found = append(found, o.place(q.Sort, j))
@@ -171,7 +180,7 @@ func (o *overview) choose(q query) *selection {
 	from := min((min(q.Page, s.pages)-1)*q.Rows, s.matched)
 	to := min(from+q.Rows, s.matched)
 	compare := comparePlaces(q.Down)
-	if to*8 < len(found) { // a page of many: only what is shown is put in order
+	if to*8 < len(found) { // a page of many: only what comes before its end is put in order
 		found = smallest(found, to, compare)
 	}
 	slices.SortFunc(found, compare)
@@ -179,114 +188,4 @@ func (o *overview) choose(q query) *selection {
 		s.shown = append(s.shown, p.job)
 	}
 	return s
-}
-
-func comparePlaces(down bool) func(a, b place) int {
-	sign := 1
-	if down {
-		sign = -1
-	}
-	return func(a, b place) int {
-		if a.known != b.known {
-			if a.known {
-				return -1
-			}
-			return 1
-		}
-		if c := cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.text, b.text), cmp.Compare(a.second, b.second)); c != 0 {
-			return sign * c
-		}
-		return compareKeys(a.job, b.job)
-	}
-}
-
-// smallest are the n smallest places, in no order: a heap of them with the largest on top takes each place once.
-func smallest(all []place, n int, compare func(a, b place) int) []place {
-	heap := all[:0:0]
-	heap = append(heap, all[:n]...)
-	for i := n/2 - 1; i >= 0; i-- {
-		sink(heap, i, compare)
-	}
-	for _, p := range all[n:] {
-		if n > 0 && compare(p, heap[0]) < 0 {
-			heap[0] = p
-			sink(heap, 0, compare)
-		}
-	}
-	return heap
-}
-
-func sink(heap []place, i int, compare func(a, b place) int) {
-	for {
-		largest := i
-		for c := 2*i + 1; c <= 2*i+2 && c < len(heap); c++ {
-			if compare(heap[c], heap[largest]) > 0 {
-				largest = c
-			}
-		}
-		if largest == i {
-			return
-		}
-		heap[i], heap[largest] = heap[largest], heap[i]
-		i = largest
-	}
-}
-
-func (o *overview) place(column string, j *collector.Job) place {
-	p := place{job: j, known: true}
-	switch column {
-	case "name":
-		p.text = displayName(j)
-	case "source":
-		p.text = j.Key.Source
-	case "phase":
-		p.first = float64(slices.Index(collector.Phases(), j.Phase))
-	case "progress":
-		p.first, p.known = progressOf(j)
-	case "loss":
-		_, p.first, p.known = lossOf(j)
-		if p.known && math.IsNaN(p.first) {
-			p.first = math.Inf(1)
-		}
-	case "rate":
-		p.first, _, p.known = rateOf(j)
-	case "step":
-		p.second, p.known = int64(j.LastStep), j.LastStep.Known()
-	case "cost":
-		p.first, _, p.known = costOf(j)
-	case "began":
-		began := firstKnown(j.Started, j.Created, j.FirstSeen)
-		p.second, p.known = int64(began), began.Known()
-	default:
-		p.first, p.second = o.rank(j)
-	}
-	return p
-}
-
-// rank puts what is wrong first, then what runs, what waits, and what ended last; the newest first in each.
-func (o *overview) rank(j *collector.Job) (class float64, newest int64) {
-	switch o.levels[j] {
-	case critical:
-		return 0, -int64(max(endOf(j), j.LastStep))
-	case warning:
-		return 1, -int64(j.Updated)
-	}
-	switch j.Phase {
-	case collector.Running, collector.Initializing, collector.Stopping:
-		return 2, -int64(firstKnown(j.Started, j.Since))
-	case collector.Pending, collector.Paused:
-		return 3, -int64(j.Since)
-	case collector.Unknown:
-		return 4, -int64(j.Updated)
-	}
-	return 5, -int64(endOf(j))
-}
-
-func firstKnown(times ...collector.Time) collector.Time {
-	for _, t := range times {
-		if t.Known() {
-			return t
-		}
-	}
-	return 0
 }

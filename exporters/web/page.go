@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -168,10 +169,8 @@ func (s *site) write(w http.ResponseWriter, r *http.Request, status int, name st
 	if err != nil {
 		return // the level is a constant
 	}
-	if _, err := z.Write(page.Bytes()); err == nil {
-		err = z.Close()
-	}
-	if err != nil {
+	_, err = z.Write(page.Bytes())
+	if err = errors.Join(err, z.Close()); err != nil {
 		s.o.Log.Debug("a page could not be sent", "err", err)
 	}
 }

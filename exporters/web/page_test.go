@@ -66,6 +66,11 @@ func TestThePolicyAllowsTheStyle(t *testing.T) {
 	if !strings.Contains(policy, "style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") || !strings.Contains(policy, "default-src 'none'") {
 		t.Errorf("the policy is %s", policy)
 	}
+	script := regexp.MustCompile(`(?s)<script>(.*)</script>`).FindStringSubmatch(w.Body.String())
+	sum = sha256.Sum256([]byte(script[1]))
+	if !strings.Contains(policy, "script-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") || strings.Contains(policy, "unsafe") {
+		t.Errorf("the policy is %s", policy)
+	}
 	if !strings.Contains(w.Body.String(), "being loaded") || strings.Contains(w.Body.String(), "<table>") {
 		t.Error("a page without state shows one")
 	}

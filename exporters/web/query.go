@@ -49,7 +49,7 @@ func queryOf(v url.Values) query {
 		return s[:min(len(s), valueMost)]
 	}
 	q := query{
-		Search: strings.TrimSpace(clean(get("q"))), Phase: get("phase"), Source: get("source"), Group: get("group"), Page: 1, Rows: rowsUsual,
+		Search: strings.TrimSpace(clean(get("q"))), Phase: get("phase"), Source: clean(get("source")), Group: clean(get("group")), Page: 1, Rows: rowsUsual,
 		Sort: "trouble", All: get("all"),
 	}
 	if utf8.RuneCountInString(q.Search) > searchMost {

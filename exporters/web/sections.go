@@ -206,7 +206,7 @@ func gpuView(o *overview) *gpuHost {
 	if n := v.Host.Expected; n != nil {
 		h.Text = fmt.Sprintf("%d of %d GPUs answer", v.Host.Seen, *n)
 		if v.Host.Seen < *n {
-			h.State = sign{"some are missing", "✖", "bad"}
+			h.State = sign{"not all answer", "✖", "bad"}
 		}
 	}
 	if !v.Host.Up {

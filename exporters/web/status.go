@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/trainbridge/trainbridge/collector"
@@ -52,30 +51,6 @@ type filter struct {
 }
 
 type head struct{ Text, Link, Order, Class string }
-
-// jobRow is a job in the table.
-type jobRow struct {
-	Link          string
-	Name          label
-	ID            label
-	Source        label
-	Group         label
-	GroupLink     string
-	Phase         sign
-	Status        string
-	Percent       string // of the progress, empty if not known
-	Steps         string
-	Loss          string
-	LossBad       bool
-	Split         string
-	Spark         *spark
-	Rate          string
-	Step          moment
-	Cost          string
-	Level         sign
-	Why           label
-	Trace, Trace8 string
-}
 
 func domID(kind string, parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
@@ -233,7 +208,7 @@ func filterOf(q query, o *overview) filter {
 	f.Sources = []choice{{Text: "all sources"}}
 	known := q.Source == ""
 	for _, s := range o.snap.Sources {
-		f.Sources = append(f.Sources, choice{Value: s.Name, Text: clean(s.Name), Chosen: s.Name == q.Source})
+		f.Sources = append(f.Sources, choice{Value: clean(s.Name), Text: clean(s.Name), Chosen: s.Name == q.Source})
 		known = known || s.Name == q.Source
 	}
 	if !known {
@@ -276,9 +251,11 @@ func (v *statusView) turn(sel *selection) {
 	case sel.jobs == 0:
 		v.Count = "No job is known yet."
 	case sel.matched == 0:
-		v.Count = "None of " + plural(sel.jobs, "job matches.", "jobs matches.")
+		v.Count = "None of " + plural(sel.jobs, "job matches.", "jobs match.")
 	case len(sel.shown) == sel.jobs:
 		v.Count = plural(sel.jobs, "job", "jobs")
+	case len(sel.shown) == sel.matched:
+		v.Count = fmt.Sprintf("%s of %s", grouped(sel.matched), plural(sel.jobs, "job matches", "jobs match"))
 	default:
 		v.Count = fmt.Sprintf("%s–%s of %s", grouped(from), grouped(from+len(sel.shown)-1), plural(sel.matched, "job", "jobs"))
 		if sel.matched < sel.jobs {
@@ -297,52 +274,6 @@ func (v *statusView) turn(sel *selection) {
 	if sel.pages > 1 {
 		v.Page = fmt.Sprintf("Page %d of %s", page, grouped(sel.pages))
 	}
-}
-
-func (s *site) jobRow(o *overview, q query, j *collector.Job, c clock) jobRow {
-	i := j.Info
-	r := jobRow{
-		Link: jobLink(j.Key), Name: nameOf(j), ID: labelOf(j.Key.ID, 40), Source: labelOf(j.Key.Source, 24), Group: labelOf(i.Group, 32),
-		Phase: phaseSign(j.Phase), Status: clean(j.Status), Step: c.moment(j.LastStep), Trace: j.TraceID().String(),
-	}
-	r.Trace8 = r.Trace[:8]
-	if i.Name == "" {
-		r.ID = label{}
-	}
-	if i.Group != "" {
-		r.GroupLink = query{Group: i.Group, Source: j.Key.Source, Page: 1, Rows: q.Rows, Sort: "trouble"}.link("jobs")
-	}
-	if p, ok := progressOf(j); ok {
-		r.Percent = fmt.Sprintf("%.0f", 100*p)
-	}
-	if j.Steps > 0 {
-		r.Steps = plural(int(j.Steps), "step", "steps")
-	}
-	if split, v, ok := lossOf(j); ok {
-		r.Loss, r.LossBad, r.Split = number(v), !isFinite(v), short(clean(split), 12)
-	} else if slices.ContainsFunc(j.Readings, func(r collector.Reading) bool { return r.Metric == collector.Loss && r.Null }) {
-		r.Loss, r.LossBad = "not finite", true
-	}
-	if r.Split == "train" {
-		r.Split = ""
-	}
-	r.Spark = sparkOf(s.o.History.lossOf(j.Key))
-	if v, unit, ok := rateOf(j); ok {
-		r.Rate = number(v) + " " + unit
-	}
-	if v, currency, ok := costOf(j); ok {
-		r.Cost = money(v, currency)
-	}
-	if found := o.findingsOf(j); len(found) > 0 {
-		r.Level = levelSigns[found[0].level]
-		r.Why = label{short(found[0].why(), 120), found[0].why()}
-		if slices.ContainsFunc(found, func(f finding) bool { return f.kind == jobStalled }) {
-			r.Rate = "" // it was so fast once
-		}
-	} else if j.Phase == collector.Failed {
-		r.Why = label{short(failureOf(j), 120), failureOf(j)}
-	}
-	return r
 }
 
 // memory says what curves are drawn from.

@@ -1,0 +1,167 @@
+package web
+
+import (
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trainbridge/trainbridge/collector"
+)
+
+// TestChecksOfJobs is the table of what is wrong with a job, and of what is not though it looks like it.
+func TestChecksOfJobs(t *testing.T) {
+	stall := func(d time.Duration) func(*collector.Job) {
+		return func(j *collector.Job) { j.LastStep = ago(d) }
+	}
+	pace := func(seconds ...float32) func(*collector.Job) {
+		return func(j *collector.Job) { j.Intervals = seconds }
+	}
+	null := func(j *collector.Job) {
+		j.Readings = []collector.Reading{{Metric: collector.Loss, Label: "eval", Null: true, At: ago(time.Minute)}}
+	}
+	first := func(d time.Duration) func(*collector.Job) {
+		return func(j *collector.Job) { j.FirstSeen = ago(d) }
+	}
+	lost := func(j *collector.Job) {
+		j.Phase, j.Gone, j.Updated, j.Ended = collector.Unknown, true, ago(time.Minute), 0
+	}
+	type change = func(*collector.Job)
+	for _, c := range []struct {
+		name    string
+		changes []change
+		down    bool          // the source
+		lag     time.Duration // of its polls
+		want    []kind
+		why     string
+	}{
+		{name: "healthy"},
+		{name: "failed", changes: []change{failedAt(time.Minute)}, want: []kind{jobFailed}, why: "out of memory: CUDA out of memory"},
+		{name: "failed while its source is down", changes: []change{failedAt(time.Minute)}, down: true, want: []kind{jobFailed}},
+		{name: "failed an hour ago", changes: []change{failedAt(time.Hour)}},
+		{name: "failed before the first look", changes: []change{failedAt(5 * time.Hour), first(time.Minute)}, want: []kind{jobFailed}},
+		{name: "failed long before the first look", changes: []change{failedAt(30 * time.Hour), first(time.Minute)}},
+		{name: "failed without a reason", changes: []change{failedAt(time.Minute), func(j *collector.Job) { j.ErrorType, j.Message = "unspecified", "" }},
+			want: []kind{jobFailed}, why: "gives no reason"},
+		{name: "succeeded", changes: []change{failedAt(time.Minute), func(j *collector.Job) { j.Phase = collector.Succeeded }}},
+		{name: "slow by its own pace", changes: []change{stall(9 * time.Minute), pace(1, 1, 1, 1, 1)}},
+		{name: "stalled", changes: []change{stall(11 * time.Minute)}, want: []kind{jobStalled}, why: "usually one every 1 min"},
+		{name: "stalled, but slow by nature", changes: []change{stall(11 * time.Minute), pace(120, 120, 120, 120, 120)}},
+		{name: "stalled, and slow by nature", changes: []change{stall(21 * time.Minute), pace(120, 120, 120, 120, 120)}, want: []kind{jobStalled}},
+		{name: "stalled of unknown pace", changes: []change{stall(50 * time.Minute), pace(1, 1, 1, 1)}},
+		{name: "stalled while its source is down", changes: []change{stall(50 * time.Minute)}, down: true},
+		{name: "asked late", changes: []change{stall(11 * time.Minute)}, lag: 2 * time.Minute},
+		{name: "paused", changes: []change{stall(50 * time.Minute), func(j *collector.Job) { j.Phase = collector.Paused }}},
+		{name: "never stepped", changes: []change{func(j *collector.Job) { j.LastStep = 0 }}},
+		{name: "loss is NaN", changes: []change{with(collector.Loss, "train", math.NaN())}, want: []kind{jobNotFinite}, why: "loss of train is no number"},
+		{name: "loss is infinite", changes: []change{with(collector.Loss, "train", math.Inf(1))}, want: []kind{jobNotFinite}},
+		{name: "loss is null", changes: []change{null}, want: []kind{jobNotFinite}, why: "loss of eval"},
+		{name: "other value was NaN", changes: []change{func(j *collector.Job) {
+			j.NonFiniteAt, j.NonFinite = ago(time.Minute), []collector.Count{{Name: "grad", N: 3}}
+		}}, want: []kind{jobNotFinite}, why: "grad (3×)"},
+		{name: "other value was NaN long ago", changes: []change{func(j *collector.Job) { j.NonFiniteAt = ago(2 * time.Hour) }}},
+		{name: "stalled and NaN", changes: []change{stall(11 * time.Minute), null}, want: []kind{jobNotFinite, jobStalled}},
+		{name: "lost", changes: []change{lost}, want: []kind{jobLost}, why: "nobody can say"},
+		{name: "over its budget", changes: []change{with(collector.Cost, "EUR", 11), with(collector.Budget, "EUR", 10)}, want: []kind{jobOverBudget}, why: "11.00 EUR of a budget of 10.00 EUR"},
+		{name: "budget of another currency", changes: []change{with(collector.Cost, "EUR", 11), with(collector.Budget, "USD", 10)}},
+	} {
+		w := &world{}
+		w.source("s", !c.down).Health.Lag = c.lag
+		j := w.job("a", c.changes...)
+		var got []kind
+		why := ""
+		for _, f := range newChecks(w.snapshot(), at).job(nil, j) {
+			got, why = append(got, f.kind), why+f.why()
+		}
+		if !slices.Equal(got, c.want) || !strings.Contains(why, c.why) {
+			t.Errorf("%s: found %v (%s), want %v (%s)", c.name, got, why, c.want, c.why)
+		}
+	}
+}
+
+// TestChecksOfTheRest is the same of sources, GPUs and the bridge.
+func TestChecksOfTheRest(t *testing.T) {
+	gpu := func(change func(g *collector.GPU)) func(*world) {
+		return func(w *world) {
+			g := &collector.GPU{ID: "GPU-1", Up: true, ReadAt: ago(time.Second), Info: collector.GPUInfo{Index: "3"}, Jobs: []collector.Key{{Source: "s", ID: "a"}}}
+			w.job("a")
+			change(g)
+			w.gpus = &collector.GPUView{Host: &collector.GPUHost{Up: true, Seen: 1}, GPUs: []*collector.GPU{g}}
+		}
+	}
+	value := func(m collector.GPUMetric, label string, v float64) func(*world) {
+		return gpu(func(g *collector.GPU) { g.Values = []collector.GPUValue{{Metric: m, Label: label, Value: v}} })
+	}
+	host := func(h collector.GPUHost) func(*world) {
+		return func(w *world) { w.gpus = &collector.GPUView{Host: &h} }
+	}
+	eight, ratio := 8, 1.5
+	for _, c := range []struct {
+		name string
+		make func(*world)
+		want []string // level and what
+		why  string
+	}{
+		{"nothing", func(*world) {}, nil, ""},
+		{"source down", func(w *world) { w.sources[0].Health.Up, w.sources[0].Health.LastError = false, "tls" }, []string{"critical Source down"}, "certificate"},
+		{"source not asked yet", func(w *world) { w.sources[0].Health.Up, w.sources[0].Health.Known = false, false }, nil, ""},
+		{"credential expires", func(w *world) { w.sources[0].Health.CredentialExpiry = ago(-time.Hour) }, []string{"warning Credential expires"}, "2026-03-14 10:26:53"},
+		{"credential expires later", func(w *world) { w.sources[0].Health.CredentialExpiry = ago(-8 * 24 * time.Hour) }, nil, ""},
+		{"credential expired", func(w *world) { w.sources[0].Health.CredentialExpiry = ago(time.Hour) }, []string{"critical Credential expired"}, ""},
+		{"too many polls", func(w *world) { w.sources[0].Health.DemandRatio = &ratio }, []string{"warning Requests short"}, "1.5 times"},
+		{"the bridge", func(w *world) { w.warn = []string{"The state cannot be written"} }, []string{"critical trainbridge"}, "cannot be written"},
+		{"GPU silent", gpu(func(g *collector.GPU) { g.Up = false }), []string{"critical GPU silent"}, "belongs to name of a"},
+		{"driver down", host(collector.GPUHost{Fault: "no_driver", Detail: "no driver is loaded"}), []string{"critical GPUs unreadable"}, "no driver"},
+		{"reader starts", host(collector.GPUHost{Fault: "starting"}), nil, ""},
+		{"GPUs missing", host(collector.GPUHost{Up: true, Seen: 7, Expected: &eight}), []string{"critical GPUs missing"}, "7 of 8"},
+		{"fatal XID", value(collector.DeviceXIDLast, "79", ago(time.Minute).Seconds()), []string{"critical XID 79"}, ""},
+		{"XID of the program", value(collector.DeviceXIDLast, "13", ago(time.Minute).Seconds()), []string{"warning XID 13"}, ""},
+		{"old XID", value(collector.DeviceXIDLast, "79", ago(2*time.Hour).Seconds()), nil, ""},
+		{"broken memory", value(collector.DeviceRowRemapFailure, "", 1), []string{"critical GPU memory"}, "replaced"},
+		{"reset needed", value(collector.DeviceRowRemapPending, "", 1), []string{"warning GPU memory"}, "reset"},
+		{"too hot", value(collector.DeviceClockEvent, "hw_thermal", 1), []string{"warning GPU slowed"}, "too hot"},
+		{"idle", value(collector.DeviceClockEvent, "gpu_idle", 1), nil, ""},
+	} {
+		w := &world{}
+		w.source("s", true)
+		c.make(w)
+		s := w.site(t)
+		var got []string
+		why := ""
+		for _, p := range s.otherProblems(s.look.glance(), clock{now: at}) {
+			got, why = append(got, p.Level.Word+" "+p.What), why+p.Why
+		}
+		if !slices.Equal(got, c.want) || !strings.Contains(why, c.why) {
+			t.Errorf("%s: found %q (%s), want %q (%s)", c.name, got, why, c.want, c.why)
+		}
+	}
+}
+
+// TestWorstFirst: critical before warnings, newer before older, and the count says all.
+func TestWorstFirst(t *testing.T) {
+	w := &world{}
+	w.source("s", true).Health.CredentialExpiry = ago(-time.Hour)
+	w.job("old", failedAt(50*time.Minute))
+	w.job("new", failedAt(time.Minute))
+	w.job("budget", with(collector.Cost, "USD", 2), with(collector.Budget, "USD", 1))
+	w.job("fine")
+	body := get(w.site(t), http.MethodGet, "/").Body.String()
+	inOrder(t, body, "2 problems need attention, 2 warnings", "Job failed", "name of new", "Job failed", "name of old", "Credential expires", "Over budget", `id="jobs"`)
+	inOrder(t, body, `id="jobrows"`, "name of new", "name of old", "name of budget", "name of fine")
+	if !strings.Contains(body, "<title>(4) trainbridge</title>") {
+		t.Error("the title does not count")
+	}
+}
+
+func inOrder(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		i := strings.Index(text, p)
+		if i < 0 {
+			t.Fatalf("%q does not come where it should", p)
+		}
+		text = text[i+len(p):]
+	}
+}
