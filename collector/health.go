@@ -44,6 +44,7 @@ type HealthView struct {
 	Lag                          time.Duration
 	Skew                         *time.Duration
 	CredentialExpiry             Time
+	Renewed                      bool   // the credential is a token that is renewed before it ends, by nobody but the program
 	LastError                    string // class of the newest failure, empty after a success
 }
 
@@ -102,11 +103,18 @@ func (h *Health) Skew(d time.Duration) {
 	h.view.Skew = &d
 }
 
-// Expiry sets when the credential in use ends.
+// Expiry sets when the credential in use ends, which somebody must replace before.
 func (h *Health) Expiry(t time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.view.CredentialExpiry = TimeOf(t)
+	h.view.CredentialExpiry, h.view.Renewed = TimeOf(t), false
+}
+
+// TokenExpiry sets when a token ends that the source itself renews before.
+func (h *Health) TokenExpiry(t time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.view.CredentialExpiry, h.view.Renewed = TimeOf(t), true
 }
 
 // Lag sets how late the most overdue poll is.

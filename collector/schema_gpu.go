@@ -1,5 +1,7 @@
 package collector
 
+import "strings"
+
 type gpuRow = Row[*GPU]
 
 type hostRow = Row[*GPUHost]
@@ -70,7 +72,7 @@ func gpuLoadRows() []gpuRow {
 		deviceRow(DeviceTemperature, "hw.temperature", "Cel", "Temperature.", "hw.sensor_location"),
 		deviceRow(DeviceClock, "nvml.gpu.clock.frequency", "Hz", "Clock frequency.", "nvml.clock.domain"),
 		deviceRow(DeviceClockMax, "nvml.gpu.clock.frequency_max", "Hz", "Highest clock frequency that the GPU may have.", "nvml.clock.domain"),
-		deviceRow(DeviceClockEvent, "nvml.gpu.clock_event.active", "", "1 while clocks are held down for this reason, which for gpu_idle and applications_clocks is no trouble.", "nvml.clock_event.reason"),
+		deviceRow(DeviceClockEvent, "nvml.gpu.clock_event.active", "", "1 while clocks are held down for this reason: "+strings.Join(ClockEvents(), ", ")+". gpu_idle and applications_clocks are no trouble.", "nvml.clock_event.reason"),
 		deviceCounter(DeviceThrottleTime, "nvml.gpu.throttle.time", "s", "Time in which clocks were held down for this reason.", "nvml.clock_event.reason"),
 	}
 }
@@ -103,7 +105,7 @@ func gpuLinkRows() []gpuRow {
 		deviceRow(DevicePCIeGenerationMax, "nvml.gpu.pcie.link.generation_max", "", "PCIe generation that GPU and board could use together."),
 		deviceSum(DeviceNVLinkLinks, "nvml.gpu.nvlink.links", "{link}", "NVLinks that are up."),
 		deviceCounter(DeviceNVLinkIO, "nvml.gpu.nvlink.io", "By", "Bytes over all NVLinks, seen from the GPU.", "network.io.direction"),
-		deviceCounter(DeviceNVLinkErrors, "nvml.gpu.nvlink.errors", "{error}", "Errors on all NVLinks, by kind.", "nvml.nvlink.error"),
+		deviceCounter(DeviceNVLinkErrors, "nvml.gpu.nvlink.errors", "{error}", "Errors on all NVLinks, by kind. Blackwell tells only of recoveries.", "nvml.nvlink.error"),
 		deviceRow(DeviceFabricState, "nvml.gpu.fabric.state", "", "State of the registration with the NVLink fabric: 1 for the state it is in.", "nvml.fabric.state"),
 		deviceRow(DeviceFabricHealthy, "nvml.gpu.fabric.healthy", "", "1 if the fabric took the GPU without an error."),
 	}
@@ -236,7 +238,7 @@ func hostStateRows() []hostRow {
 		hostGauge("nvml.up", "", "1 if the driver's library answers.", func(h *GPUHost) (float64, bool) { return flag(h.Up), true }),
 		{
 			Name: "nvml.fault.info", Prom: "nvml_fault_info", Kind: UpDown, Labels: []string{"nvml.fault"},
-			Help: "Why GPUs cannot be read; absent while they can.",
+			Help: "Why GPUs cannot be read: " + strings.Join(GPUFaults(), ", ") + ". Absent while they can.",
 			read: func(h *GPUHost, to *Points) {
 				if !h.Up && h.Fault != "" {
 					to.Add(1, h.Fault)
@@ -266,7 +268,7 @@ func hostStateRows() []hostRow {
 		}),
 		{
 			Name: "training.gpu.assignment.up", Prom: "training_gpu_assignment_up", Kind: Gauge, Labels: []string{"training.assignment.source"},
-			Help: "1 if what tells which job a GPU belongs to could be read.",
+			Help: "1 if what tells which job a GPU belongs to could be read: files, static, kubelet or environment.",
 			read: func(h *GPUHost, to *Points) {
 				for _, a := range h.Assigned {
 					to.Add(flag(a.Up), a.Name)
@@ -299,7 +301,7 @@ func helperRows() []hostRow {
 
 func callRows() []hostRow {
 	return []hostRow{
-		hostCounter("nvml.calls", "{call}", "Times a group of calls was made to the driver.", []string{"nvml.call.group"}, func(h *GPUHost, to *Points) {
+		hostCounter("nvml.calls", "{call}", "Times a group of calls was made to the driver: load and fields (every interval), health (every slow interval), profile (GPM), processes, identify, events, count and open.", []string{"nvml.call.group"}, func(h *GPUHost, to *Points) {
 			for _, c := range h.Calls {
 				to.Add(float64(c.N), c.Group)
 			}

@@ -32,10 +32,13 @@ type bridge struct {
 	recorder *collector.Recorder
 	record   *task
 	upkeep   *task
+	history  *web.History // for the pages
+	remember *task
 
 	settings *settings // in force
 	sources  map[string]*runner
 	gpus     *gpuReader
+	lastGPUs *gpuReader // the one that ended last, and has no successor
 	push     *pusher
 
 	routes   atomic.Pointer[routes] // nil until the state is loaded
@@ -54,10 +57,12 @@ type routes struct {
 }
 
 func newBridge(o webOptions, log *slog.Logger, getenv func(string) string, hangup <-chan os.Signal) *bridge {
-	return &bridge{
+	b := &bridge{
 		web: o, log: log, getenv: getenv, hangup: hangup, self: newSelf(), sources: map[string]*runner{},
 		reloads: make(chan *reloadRequest), ended: make(chan struct{}),
 	}
+	b.history = web.NewHistory(web.HistoryOptions{Snapshot: b.snapshot, Every: o.historyEvery})
+	return b
 }
 
 // How long each stage of a stop may take; together less than the ten seconds that service managers give.
@@ -105,7 +110,7 @@ func (b *bridge) open(ctx context.Context, s *settings) error {
 		return errors.Join(err, b.ledger.Close())
 	}
 	b.store.Configured(s.names())
-	b.record, b.upkeep = start(b.recorder.Run), start(b.ledger.Run)
+	b.record, b.upkeep, b.remember = start(b.recorder.Run), start(b.ledger.Run), start(b.history.Run)
 	b.settings = &settings{frozen: f}
 	b.publish(s.push.jobLabels)
 	return nil
@@ -162,6 +167,7 @@ func (b *bridge) stop(s *server) error {
 	errs = append(errs, reading)
 	b.waitForProxies(polls)
 	errs = append(errs,
+		named("end the history of the pages", b.remember.stop(hard)),
 		named("commit what was read", b.record.stop(hard)),
 		named("send what waits by OTLP", b.push.stop(hard)),
 		named("end the upkeep of the state", b.upkeep.stop(hard)))

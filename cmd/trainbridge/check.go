@@ -38,6 +38,9 @@ func (p *program) checkCommand(c *kingpin.CmdClause) command {
 				fmt.Fprintf(p.stdout, "%s: warning: %s\n", source.Name, line)
 			}
 		}
+		for _, line := range s.gpuAdvice() {
+			fmt.Fprintf(p.stdout, "gpus: warning: %s\n", line)
+		}
 		if !*probe {
 			return nil
 		}

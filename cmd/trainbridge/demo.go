@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -29,7 +30,7 @@ type demoOptions struct {
 }
 
 func (p *program) demoCommand(c *kingpin.CmdClause) command {
-	o := &demoOptions{web: webOptions{FlagConfig: webFlags(c), lifecycle: true}}
+	o := &demoOptions{web: webOptions{FlagConfig: webFlags(c), lifecycle: true, historyEvery: time.Second}}
 	c.Flag("scenario", "What the jobs and the GPUs do; list prints the choices.").Default("fleet").StringVar(&o.scenario)
 	c.Flag("speed", "How much faster than real the jobs train.").Default("30").Float64Var(&o.speed)
 	c.Flag("seed", "The same seed makes the same jobs.").Default("1").Int64Var(&o.seed)
@@ -214,7 +215,14 @@ func (p *program) tour(o *demoOptions, file string, push bool) {
 	if push {
 		export = "metrics and traces also go to the OTLP endpoint of the environment"
 	}
-	fmt.Fprint(p.stdout, strings.NewReplacer("BASE", base, "FILE", file, "EXPORT", export).Replace(demoTour))
+	gpus := "They are as the scenario says:"
+	switch o.gpuScenario() {
+	case "healthy":
+		gpus = "All of them are well:"
+	case "fleet":
+		gpus = "Again and again, for a minute or two,\n     one idles under a job, one spins without working, one is lost with an XID 79, and one is throttled by heat:"
+	}
+	fmt.Fprint(p.stdout, strings.NewReplacer("BASE", base, "FILE", file, "EXPORT", export, "GPUS", gpus).Replace(demoTour))
 }
 
 const demoTour = `Where to look
@@ -241,10 +249,12 @@ What to see
      AiTEMS     curl -s BASE/metrics | grep -E 'training_source="aitems"' | grep -E 'job_phase.* 1$'
      TensorOne  curl -s BASE/metrics | grep -E 'training_source="tensorone"' | grep -E 'loss|cost|checkpoint|progress'
 
-  7. A machine with eight GPUs trains some of the jobs. Within two minutes one GPU idles under a job, one spins without
-     working, one is lost with an XID 79, and one is throttled by heat:
+  7. A machine with eight GPUs trains some of the jobs. GPUS
      curl -s BASE/metrics | grep -E '^(nvml_gpu_up|nvml_gpu_xid_errors_total|training_gpu_assignment_info)'
-     PromQL: hw_gpu_utilization_ratio{hw_gpu_task="general"} > 0.9 and on (hw_id) nvml_gpu_sm_utilization_ratio < 0.1
+     idle      PromQL: hw_gpu_utilization_ratio{hw_gpu_task="general"} < 0.05 and on (hw_id) training_gpu_assignment_info
+     spinning  PromQL: hw_gpu_utilization_ratio{hw_gpu_task="general"} > 0.9 and on (hw_id) nvml_gpu_sm_utilization_ratio < 0.1
+     too hot   PromQL: nvml_gpu_clock_event_active{nvml_clock_event_reason="hw_thermal"} == 1
+     by job    PromQL: training_job:gpus_idle:count, training_job:gpus_spinning:count, ... with the rules of dashboards/rules
 
 Fine-tuning jobs take a quarter of an hour and more of their time; with the default speed the first failure comes after about fifteen
 seconds. Ctrl-C ends the demo.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -59,7 +60,7 @@ func (b *bridge) newGPUs(s gpuSettings) (*gpuReader, error) {
 		b.log.Warn("the name of this machine is not known", "err", err)
 	}
 	m, err := nvml.New(*s.config, nvml.Env{
-		Log: limited(b.log.With("reader", "gpus")), Publish: b.store.SetGPUs, JobOfPod: (&podIndex{store: b.store}).find, Hostname: host,
+		Log: b.log.With("reader", "gpus"), Publish: b.store.SetGPUs, JobOfPod: (&podIndex{store: b.store}).find, Hostname: host,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gpus: %w", err)
@@ -73,11 +74,15 @@ func (b *bridge) regpu(ctx context.Context, next *gpuReader) error {
 		return nil
 	}
 	err := b.gpus.stop(ctx)
+	if b.gpus != nil {
+		b.lastGPUs = b.gpus
+	}
 	if next == nil {
 		b.store.SetGPUs(nil)
 	} else {
-		if b.gpus != nil {
-			next.monitor.Inherit(b.gpus.monitor)
+		if b.lastGPUs != nil { // counters go on, also where GPUs were not read for a while
+			next.monitor.Inherit(b.lastGPUs.monitor)
+			b.lastGPUs = nil
 		}
 		next.run = start(next.monitor.Run)
 	}
@@ -177,11 +182,60 @@ func (p *program) probeGPUs(ctx context.Context, b *bridge, s gpuSettings) error
 		return nil
 	case !view.Host.Up:
 		fmt.Fprintf(p.stdout, "gpus: %s\n", view.Host.Detail)
-	case view.Host.Expected != nil && view.Host.Seen < *view.Host.Expected:
-		fmt.Fprintf(p.stdout, "gpus: %d answer, of %d that are expected\n", view.Host.Seen, *view.Host.Expected)
 	default:
-		fmt.Fprintf(p.stdout, "gpus: %d answer, driver %s\n", view.Host.Seen, view.Host.Versions.Driver)
-		return nil
+		return p.tellGPUs(view.Host)
 	}
 	return errSaid
+}
+
+// tellGPUs says what was read, and returns an error if any of it is missing.
+func (p *program) tellGPUs(h *collector.GPUHost) error {
+	var missing error
+	text := fmt.Sprintf("gpus: %d answer", h.Seen)
+	if h.Seen < h.Listed {
+		text += fmt.Sprintf(", of %d that the driver lists", h.Listed)
+		missing = errSaid
+	}
+	if h.Expected != nil && h.Seen < *h.Expected {
+		text += fmt.Sprintf(", of %d that are expected", *h.Expected)
+		missing = errSaid
+	}
+	fmt.Fprintf(p.stdout, "%s, driver %s\n", text, h.Versions.Driver)
+	for _, a := range h.Assigned {
+		switch {
+		case !a.Up:
+			fmt.Fprintf(p.stdout, "gpus: assignments by %s cannot be read, see the log\n", a.Name)
+			missing = errSaid
+		case a.Bad > 0:
+			fmt.Fprintf(p.stdout, "gpus: %d assignments by %s are not understood, see the log\n", a.Bad, a.Name)
+			missing = errSaid
+		}
+	}
+	return missing
+}
+
+// gpuAdvice is what will keep assignments from being of use: sources that nobody knows.
+func (s *settings) gpuAdvice() []string {
+	if s.gpus.config == nil || len(s.sources) == 0 { // the sources may be those of another bridge
+		return nil
+	}
+	a := s.gpus.config.Assignments
+	var named []string
+	for _, d := range a.MappingDirectories {
+		named = append(named, d.Source)
+	}
+	for _, g := range a.Static {
+		named = append(named, g.Source)
+	}
+	if a.Environment != nil {
+		named = append(named, a.Environment.Source)
+	}
+	slices.Sort(named)
+	var lines []string
+	for _, name := range slices.Compact(named) {
+		if !slices.Contains(s.names(), name) {
+			lines = append(lines, fmt.Sprintf("GPUs are assigned to jobs of %q, and no source here is called so", name))
+		}
+	}
+	return lines
 }

@@ -91,6 +91,16 @@ func TestGPUsWithoutSources(t *testing.T) {
 	if text := l.metrics(); strings.Contains(text, "\nnvml_") || strings.Contains(text, "\nDCGM_") {
 		t.Error("GPUs that are not read any more are shown")
 	}
+	w.write("trainbridge.yml", gpusOf())
+	if status, body := l.do("POST", "/-/reload", "", ""); status != 200 {
+		t.Fatalf("reload: %d %s", status, body)
+	}
+	l.shows("nvml_up 1")
+	for id, now := range energies(t, l.metrics()) {
+		if was, known := before[id]; !known || now < was {
+			t.Errorf("after a while without it the energy of %s fell from %v to %v", id, was, now)
+		}
+	}
 }
 
 // TestNoDriver: the program works and says what is missing.
@@ -125,6 +135,13 @@ func TestCheckAndDumpOfGPUs(t *testing.T) {
 	w.write("trainbridge.yml", gpusOf("expected: 16"))
 	if code, out, _ := runCommand(t, "check", "--config.file="+w.file, "--probe"); code != 1 || !strings.Contains(out, "8 answer, of 16") {
 		t.Errorf("%d %s", code, out)
+	}
+	w.configure(gpusOf("assignments: {mapping_directories: [{path: nowhere, source: tunning}]}"), w.source("tuning"))
+	code, out, _ = runCommand(t, "check", "--config.file="+w.file, "--probe")
+	for _, want := range []string{`warning: GPUs are assigned to jobs of "tunning", and no source here is called so`, "assignments by files cannot be read"} {
+		if code != 1 || !strings.Contains(out, want) {
+			t.Errorf("%d: no %q in %s", code, want, out)
+		}
 	}
 	w.write("trainbridge.yml", strings.Replace(gpusOf(), "virtual:gpus.json", "/nowhere/lib.so", 1))
 	if code, out, _ := runCommand(t, "check", "--config.file="+w.file, "--probe"); code != 1 || !strings.Contains(out, "gpus: ") {

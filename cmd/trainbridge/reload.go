@@ -57,7 +57,13 @@ func (b *bridge) apply(ctx context.Context, next *settings) error {
 		return errors.Join(err, closeAll(fresh))
 	}
 	if err := b.repush(ctx, next.push); err != nil {
+		if gpus != nil && gpus != b.gpus {
+			err = errors.Join(err, gpus.monitor.Close())
+		}
 		return errors.Join(err, closeAll(fresh))
+	}
+	for _, line := range next.gpuAdvice() {
+		b.log.Warn("GPUs may not be assigned as configured", "why", line)
 	}
 	b.warnFrozen(next.frozen)
 	old, kept := b.sort(next, fresh)

@@ -25,8 +25,9 @@ const defaultAddress = "127.0.0.1:9877"
 // webOptions say where and how to listen.
 type webOptions struct {
 	*toolkit.FlagConfig
-	lifecycle bool           // POST /-/reload works
-	listeners []net.Listener // used instead of the addresses; for the demo and tests
+	lifecycle    bool           // POST /-/reload works
+	historyEvery time.Duration  // between points of the pages' curves; 0 is the default
+	listeners    []net.Listener // used instead of the addresses; for the demo and tests
 }
 
 func webFlags(c *kingpin.CmdClause) *toolkit.FlagConfig {
@@ -123,9 +124,13 @@ func (b *bridge) handler() http.Handler {
 		reload = b.requestReload
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/{$}", web.Page(web.PageOptions{
-		Version: version.Version, Snapshot: b.snapshot, Kinds: b.kinds, Durable: b.self.state.isDurable, Proxies: b.proxies, Warnings: b.warnings, Log: b.log,
-	}))
+	page := web.Page(web.PageOptions{
+		Version: version.Version, Snapshot: b.snapshot, Kinds: b.kinds, Durable: b.self.state.isDurable, Proxies: b.proxies, Warnings: b.warnings,
+		History: b.history, Done: b.ended, Log: b.log,
+	})
+	for _, path := range []string{"/{$}", "/jobs", "/api/v1/events"} {
+		mux.Handle(path, page)
+	}
 	mux.Handle("/-/healthy", web.Healthy())
 	mux.Handle("/-/ready", web.Ready(b.ready))
 	mux.Handle("/-/reload", withoutDeadline(web.Reload(reload)))

@@ -107,7 +107,12 @@ func indirect(t reflect.Type) reflect.Type {
 
 // check holds a node to the type it will be decoded into and adds everything that does not fit, so that decoding it cannot fail.
 func (e *configError) check(n *yaml.Node, path string, t reflect.Type) {
-	n, t = resolve(n), indirect(t)
+	n = resolve(n)
+	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct && isNull(n) {
+		e.add(n.Line, path, "has no value: write {} to take all defaults")
+		return
+	}
+	t = indirect(t)
 	switch {
 	case t == reflect.TypeFor[yaml.Node](), isNull(n):
 	case t.Kind() == reflect.Struct && n.Kind == yaml.MappingNode:

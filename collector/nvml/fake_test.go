@@ -259,10 +259,11 @@ type watcher struct {
 	counters map[string]map[valueKey]float64
 	isCount  map[collector.GPUMetric]bool
 	calls    map[string]uint64
+	took     map[string]float64
 }
 
 func newWatcher() *watcher {
-	return &watcher{counters: map[string]map[valueKey]float64{}, isCount: collector.GPUCounters(), calls: map[string]uint64{}}
+	return &watcher{counters: map[string]map[valueKey]float64{}, isCount: collector.GPUCounters(), calls: map[string]uint64{}, took: map[string]float64{}}
 }
 
 func (w *watcher) see(v *collector.GPUView) (problems []string) {
@@ -298,7 +299,10 @@ func (w *watcher) see(v *collector.GPUView) (problems []string) {
 		if c.N < w.calls[c.Group] {
 			problems = append(problems, fmt.Sprintf("calls of %s fell from %d to %d", c.Group, w.calls[c.Group], c.N))
 		}
-		w.calls[c.Group] = c.N
+		if c.Seconds < w.took[c.Group] {
+			problems = append(problems, fmt.Sprintf("time of %s fell from %v to %v", c.Group, w.took[c.Group], c.Seconds))
+		}
+		w.calls[c.Group], w.took[c.Group] = c.N, c.Seconds
 	}
 	if v.Host.Up == (v.Host.Fault != "") {
 		problems = append(problems, fmt.Sprintf("up is %v with fault %q", v.Host.Up, v.Host.Fault))

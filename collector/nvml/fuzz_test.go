@@ -31,7 +31,7 @@ func FuzzFrame(f *testing.F) {
 			t.Fatal(err)
 		}
 		now := time.Now()
-		m.current = &life{began: now, xids: map[xidKey]uint64{}}
+		m.current = newLife(1, now)
 		r := bytes.NewReader(in)
 		for m.current != nil {
 			frame, err := helper.ReadFrame(r)

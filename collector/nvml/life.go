@@ -26,6 +26,7 @@ func endings() []string { return []string{endedAgain, endedCrashed, endedSilent,
 // life is one helper, from the wish to start it until it was reaped. Only the monitor's goroutine reads and writes it, but for
 // what is under the lock.
 type life struct {
+	number   uint64
 	began    time.Time
 	heard    time.Time // its last frame, or its start
 	answered time.Time // its first frame that tells of GPUs
@@ -33,12 +34,51 @@ type life struct {
 	killAt   time.Time // when it is killed if it has not ended by itself
 	init     time.Duration
 	calls    []collector.CallCost
-	xids     map[xidKey]uint64 // what was taken over of its counts
+	well     map[string]bool   // GPUs that it has read and not lost since
+	read     bool              // it has read a GPU
+	lost     bool              // it has lost one that it had read: another may find it again
+	counted  map[xidKey]uint64 // XIDs
+	xidAt    time.Time         // when one of these counts last grew
+	xids     map[xidKey]uint64 // what was taken over of them
+	pending  *helper.Frame     // its last, while it is to replace another
+	before   map[xidKey]uint64 // what had been taken over of the one that it is to replace when this one began
 
 	mu     sync.Mutex
 	proc   process
 	killed bool
 	closed bool
+}
+
+func newLife(number uint64, now time.Time) *life {
+	return &life{
+		number: number, began: now, heard: now, well: map[string]bool{}, counted: map[xidKey]uint64{}, xids: map[xidKey]uint64{},
+	}
+}
+
+// note takes what a frame says of the helper itself.
+func (l *life) note(f *helper.Frame, now time.Time) {
+	l.heard, l.calls, l.init = now, f.Calls, f.Init
+	if f.Fault == helper.Starting && f.Again == "" {
+		return
+	}
+	if l.answered.IsZero() {
+		l.answered = now
+	}
+	for i := range f.GPUs {
+		switch g := &f.GPUs[i]; {
+		case g.ID == "" || g.Info.Parent != "":
+		case g.State == helper.OK:
+			l.well[g.ID], l.read = true, true
+		case g.State == helper.Lost && l.well[g.ID]:
+			l.lost = true
+			delete(l.well, g.ID)
+		}
+	}
+	for _, x := range f.XIDs {
+		if k := (xidKey{collector.Clean(x.ID), codeOf(x.Code)}); x.N > l.counted[k] && len(l.counted) < 2*helper.MaxXIDs {
+			l.counted[k], l.xidAt = x.N, now
+		}
+	}
 }
 
 // message is what the goroutines of a life tell the monitor.

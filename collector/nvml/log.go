@@ -1,6 +1,7 @@
 package nvml
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -82,6 +83,8 @@ func advice(fault string) string {
 // trouble says in words how a GPU does that does not answer.
 func trouble(a *account) string {
 	switch {
+	case a.gone && a.shut:
+		return "the driver lists a GPU with its index and cannot open it: look at dmesg; it may need a reset or a reboot"
 	case a.gone:
 		return "the driver does not list it any more: look at dmesg; it may need a reset or a reboot"
 	case a.state == helper.Hung:
@@ -132,6 +135,25 @@ func (m *Monitor) sayGPU(a *account, up bool, now time.Time) {
 		return
 	}
 	a.told = m.log.warn("gpu "+a.id, maxTrouble, "GPU does not answer", append(args, "state", a.state.String(), "detail", trouble(a))...)
+}
+
+// sayShut logs that a GPU cannot be opened, once. Nobody knows which it is.
+func (m *Monitor) sayShut() {
+	if m.frame == nil {
+		return
+	}
+	for i := range m.frame.GPUs {
+		g := &m.frame.GPUs[i]
+		switch {
+		case g.ID != "":
+			delete(m.saidShut, g.Index)
+		case unopened(g) && !m.saidShut[g.Index] && len(m.saidShut) < helper.MaxGPUs:
+			m.saidShut[g.Index] = true
+			why := trouble(&account{state: g.State})
+			m.log.warn("open", maxTrouble*4, fmt.Sprintf("the driver lists GPU %d, which cannot be opened: %s", g.Index, why),
+				"index", g.Index, "state", g.State.String())
+		}
+	}
 }
 
 // settling reports whether a GPU may only be late because the helper is new.

@@ -125,10 +125,7 @@ func (m *Monitor) stopLooking(done chan struct{}) {
 	case <-done:
 	case <-time.After(300 * time.Millisecond):
 	}
-	if m.assigner == nil {
-		return
-	}
-	if err := m.assigner.Close(); err != nil {
+	if err := m.close(); err != nil {
 		m.env.Log.Debug("end the use of what tells the jobs of GPUs", "err", err)
 	}
 }

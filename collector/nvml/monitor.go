@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,11 +40,13 @@ type Monitor struct {
 	memory   *memory
 	lives    map[*life]bool // not reaped
 	current  *life          // the one that is listened to
+	coming   *life          // the one that is to replace it; nil if there is no current one
 	next     time.Time      // when the next may be started
 	never    bool           // no helper can ever succeed
 	backoff  time.Duration
-	refresh  time.Duration
-	good     time.Time // when the last frame came that tells of GPUs
+	refresh  time.Duration // the last pause before coming was started because GPUs were missing
+	renewed  time.Time     // when coming was last started
+	good     time.Time     // when the last frame came that tells of GPUs
 	frame    *helper.Frame
 	fault    string // why there is none; empty if nobody knows
 	detail   string
@@ -55,6 +58,9 @@ type Monitor struct {
 	toldHost bool                  // the log has it
 	dcgm     []*collector.DCGMView // of the last view: rates are made of two
 	saidFull bool
+	saidShut map[int]bool // indices that cannot be opened
+
+	close func() error // ends the use of the assigner, once
 }
 
 // Limits of helpers.
@@ -64,9 +70,7 @@ const (
 	wellAfter   = time.Minute
 	startWithin = 5 * time.Minute // the driver's initialisation
 	againWithin = 2 * time.Second // the end after the last frame
-	initShare   = 10              // a helper is started this many times less often than its initialisation takes
-	minRefresh  = time.Minute
-	maxRefresh  = 10 * time.Minute
+	initShare   = 10              // a helper that brings nothing is started this many times less often than its initialisation takes
 )
 
 // New makes a Monitor. Nothing is started before Run or Once.
@@ -89,7 +93,14 @@ func New(c Config, env Env) (*Monitor, error) {
 		config: c, env: env, start: startCommand(command), isCounter: collector.GPUCounters(), silence: c.silence(),
 		log: &limitedLog{log: env.Log, by: map[string]*reason{}}, messages: make(chan message), stopped: make(chan struct{}),
 		alive: new(atomic.Int32), memory: newMemory(time.Now()), lives: map[*life]bool{}, looking: newLooking(),
+		saidShut: map[int]bool{},
 	}
+	m.close = sync.OnceValue(func() error {
+		if m.assigner == nil {
+			return nil
+		}
+		return m.assigner.Close()
+	})
 	if c.Assignments.Enabled() {
 		if m.assigner, err = assign.New(c.Assignments, assign.Options{Log: env.Log, JobOfPod: env.JobOfPod}); err != nil {
 			return nil, err
@@ -98,16 +109,23 @@ func New(c Config, env Env) (*Monitor, error) {
 	return m, nil
 }
 
+// Close releases what New has taken, where the Monitor was made and never ran. After Run it changes nothing.
+func (m *Monitor) Close() error { return m.close() }
+
 // Inherit takes over what another monitor knows: counters, XIDs, GPUs that were seen. Call it after that one's Run has returned and
-// before this one's.
+// before this one's. Another library may be another machine: then it takes over what is known of helpers, and nothing of GPUs.
 func (m *Monitor) Inherit(old *Monitor) {
-	m.memory, m.alive = old.memory, old.alive
-	m.saidHost, m.saidFull, m.versions = old.saidHost, old.saidFull, old.versions
+	m.memory, m.alive, m.saidFull = old.memory, old.alive, old.saidFull
+	old.memory = newMemory(time.Now())
+	if m.config.Library != old.config.Library {
+		m.memory.gpus, m.memory.taken = map[string]*account{}, time.Time{}
+		return
+	}
+	m.saidHost, m.versions, m.saidShut = old.saidHost, old.versions, old.saidShut
 	if m.assigner != nil { // until it has looked itself
 		m.looking.result = old.looking.result
 	}
 	m.good, m.frame, m.fault, m.detail = old.good, old.frame, old.fault, old.detail
-	old.memory = newMemory(time.Now())
 }
 
 // Run reads GPUs until ctx ends. It returns within two seconds of that, and leaves no process behind that can be ended.
@@ -133,8 +151,9 @@ func (m *Monitor) Run(ctx context.Context) error {
 		if !now.Before(m.tick) {
 			m.tick, show = now.Add(m.config.interval()), true
 		}
+		before := m.current
 		m.supervise(now)
-		if show {
+		if show || m.current != before {
 			m.show(now)
 		}
 		timer.Reset(time.Until(m.wake(now)))
@@ -151,6 +170,9 @@ func (m *Monitor) wake(now time.Time) time.Time {
 	}
 	for l := range m.lives {
 		sooner(l.killAt)
+	}
+	if m.coming != nil && m.coming.pending != nil && m.countedAt(m.coming).After(now) {
+		sooner(m.countedAt(m.coming))
 	}
 	if m.current != nil {
 		sooner(m.current.heard.Add(m.silence))

@@ -130,7 +130,7 @@ func TestSilence(t *testing.T) {
 			t.Errorf("after 10 s of silence: %+v", h)
 		}
 		b.sleep(6 * time.Second)
-		if h, g := b.now().Host, b.gpu("GPU-a"); h.Up || h.Fault != "silent" || g.Up || g.ID == "" || h.Seen != 0 {
+		if h, g := b.now().Host, b.gpu("GPU-a"); h.Up || h.Fault != "silent" || h.Listed != 0 || g.Up || g.ID == "" || h.Seen != 0 {
 			t.Errorf("after 16 s of silence: %+v, %+v", h, g)
 		}
 		if b.count() != 1 {

@@ -20,6 +20,14 @@ func (m *Monitor) supervise(now time.Time) {
 			m.end(l, endedSilent, "the helper has said nothing for "+quiet.Round(time.Second).String(), now)
 		}
 	}
+	if l := m.coming; l != nil {
+		if quiet := now.Sub(l.heard); quiet >= m.silence {
+			m.abandon(l, endedSilent, "the helper has said nothing for "+quiet.Round(time.Second).String(), now)
+		} else {
+			m.replaceBy(l, now)
+		}
+	}
+	m.renew(now)
 	if m.current != nil || m.never || now.Before(m.next) {
 		return
 	}
@@ -33,51 +41,42 @@ func (m *Monitor) supervise(now time.Time) {
 		return
 	}
 	m.saidFull = false
-	m.begin(now)
+	m.current = m.begin(now)
 }
 
 // begin starts a helper.
-func (m *Monitor) begin(now time.Time) {
-	want := 0
-	if m.config.Expected != nil {
-		want = *m.config.Expected
-	}
-	known, missing := m.memory.known()
-	if want = max(want, known); !missing && known == want {
-		m.refresh = 0
-	}
-	m.refresh = min(max(2*m.refresh, minRefresh, 12*m.config.interval()), max(maxRefresh, 12*m.config.interval()))
-	l := &life{began: now, heard: now, xids: map[xidKey]uint64{}}
-	m.current = l
-	m.lives[l] = true
+func (m *Monitor) begin(now time.Time) *life {
 	m.memory.starts++
+	l := newLife(m.memory.starts, now)
+	m.lives[l] = true
 	m.alive.Add(1)
 	go m.live(l, helper.Options{
 		Library: m.config.Library, Interval: m.config.interval(), Slow: time.Duration(m.config.SlowInterval), Profiling: *m.config.Profiling,
-		Processes: m.config.Processes || m.config.Assignments.NeedsProcesses(), Want: want, Refresh: m.refresh,
+		Processes: m.config.Processes || m.config.Assignments.NeedsProcesses(),
 	})
+	return l
 }
 
 // handle takes a message and reports whether it changes what is shown.
 func (m *Monitor) handle(x message, now time.Time) bool {
 	l := x.life
-	current := l == m.current
+	current, coming := l == m.current, l == m.coming
 	switch {
 	case x.line != "":
 		m.hear(x.line)
 		return false
 	case x.gone:
-		if current {
-			m.end(l, endedCrashed, m.lastWords(x.err), now)
-		}
+		m.lose(l, endedCrashed, func() string { return m.lastWords(x.err) }, now)
 		delete(m.lives, l)
 		m.memory.exits[l.ended]++
-	case !current: // what it says does not count any more
+	case !current && !coming: // what it says does not count any more
 		return false
+	case x.frame != nil && coming:
+		m.consider(l, x.frame, now)
 	case x.frame != nil:
 		m.take(l, x.frame, now)
 	case wrong(x.err) != "":
-		m.end(l, endedCrashed, wrong(x.err), now)
+		m.lose(l, endedCrashed, func() string { return wrong(x.err) }, now)
 	default: // the end of its stdout: why will be known when it was reaped
 		l.killAt = now.Add(time.Second)
 		return false
@@ -85,17 +84,24 @@ func (m *Monitor) handle(x message, now time.Time) bool {
 	return true
 }
 
+// lose stops listening to a helper that has failed, if it was listened to.
+func (m *Monitor) lose(l *life, why string, detail func() string, now time.Time) {
+	switch l {
+	case m.current:
+		m.end(l, why, detail(), now)
+	case m.coming:
+		m.abandon(l, why, detail(), now)
+	}
+}
+
 // take takes over a frame of the helper that is listened to.
 func (m *Monitor) take(l *life, f *helper.Frame, now time.Time) {
-	l.heard, l.calls, l.init = now, f.Calls, f.Init
+	l.note(f, now)
 	if f.Fault == helper.Starting && f.Again == "" {
 		if now.Sub(l.began) > startWithin {
-			m.end(l, endedSilent, "the driver's initialisation has not come back for "+startWithin.String(), now)
+			m.end(l, endedSilent, stuckStart, now)
 		}
 		return
-	}
-	if l.answered.IsZero() {
-		l.answered = now
 	}
 	if f.Versions != (collector.DriverVersions{}) {
 		m.versions = cleanVersions(f.Versions)
@@ -105,7 +111,10 @@ func (m *Monitor) take(l *life, f *helper.Frame, now time.Time) {
 		m.good, m.fault, m.detail = time.Time{}, known(f.Fault), collector.CleanWords(f.Detail)
 		m.never = f.Fault == "not_built_in"
 	} else {
-		m.memory.take(f, now, max(resetsWithin, 2*time.Duration(m.config.SlowInterval)), m.isCounter)
+		slow := time.Duration(m.config.SlowInterval)
+		m.memory.take(f, sight{
+			now: now, life: l.number, slow: slow + m.config.interval(), together: max(resetsWithin, 2*slow), isCounter: m.isCounter,
+		})
 		m.memory.xids(f, l.xids, m.sayXID)
 	}
 	if f.Again != "" {
@@ -114,37 +123,58 @@ func (m *Monitor) take(l *life, f *helper.Frame, now time.Time) {
 	}
 }
 
-// end stops listening to the helper and says when the next may be started.
+// end stops listening to the helper. The one that was to replace it does so at once; without one, end says when the next may be
+// started.
 func (m *Monitor) end(l *life, why, detail string, now time.Time) {
-	m.current = nil
-	l.ended = why
-	m.memory.spend(l.calls)
-	l.dismiss()
 	if !l.answered.IsZero() && now.Sub(l.answered) >= wellAfter {
 		m.backoff = 0
 	}
+	m.succeed(l)
+	m.dismiss(l, why, now)
 	if why == endedAgain {
-		l.killAt = now.Add(againWithin)
-		m.next = l.began.Add(max(m.config.interval(), initShare*min(l.init, startWithin)))
+		pause := m.config.interval()
+		if !l.read { // as if nothing but the initialisation were left of it
+			pause = max(pause, initShare*min(l.init, startWithin))
+		}
+		m.next = l.began.Add(pause)
 		return
 	}
 	m.fault, m.detail = why, detail
-	l.kill()
 	m.backoff = min(max(time.Second, 2*m.backoff), maxBackoff)
 	m.next = now.Add(m.backoff)
-	m.log.warn("helper "+why, 3, "the helper that reads GPUs has ended", "reason", why, "detail", detail, "next_in", m.backoff.String())
+	if m.current != nil {
+		m.sayEnd(why, detail)
+		return
+	}
+	m.sayEnd(why, detail, "next_in", m.backoff.String())
+}
+
+// dismiss ends a helper that is not listened to any more.
+func (m *Monitor) dismiss(l *life, why string, now time.Time) {
+	l.ended = why
+	m.memory.spend(l.calls)
+	l.dismiss()
+	if why == endedAgain {
+		l.killAt = now.Add(againWithin)
+		return
+	}
+	l.kill()
+}
+
+func (m *Monitor) sayEnd(why, detail string, more ...any) {
+	m.log.warn("helper "+why, 3, "the helper that reads GPUs has ended", append([]any{"reason", why, "detail", detail}, more...)...)
 }
 
 // shutdown ends all helpers.
 func (m *Monitor) shutdown() {
 	for l := range m.lives {
-		if l == m.current {
+		if l == m.current || l == m.coming {
 			l.ended = endedStopped
 			m.memory.spend(l.calls)
 		}
 		l.dismiss()
 	}
-	m.current = nil
+	m.current, m.coming = nil, nil
 	patience := time.NewTimer(300 * time.Millisecond)
 	defer patience.Stop()
 	for kills := 0; len(m.lives) > 0 && kills < 2; {

@@ -18,8 +18,10 @@ func (m *Monitor) show(now time.Time) {
 	m.memory.forget(now)
 	h := m.host(now)
 	v := &collector.GPUView{Host: h}
+	owners := m.memory.owners()
 	for _, a := range m.memory.shown() {
 		g := m.gpu(a, h.Up, now)
+		m.memory.number(a, &g.Info, owners)
 		if g.Up && g.Info.Parent == "" {
 			h.Seen++
 		}
@@ -30,6 +32,7 @@ func (m *Monitor) show(now time.Time) {
 		v.DCGM = m.dcgm
 	}
 	m.sayHost(h)
+	m.sayShut()
 	for _, g := range v.GPUs {
 		m.sayGPU(m.memory.gpus[g.ID], g.Up, now)
 	}
@@ -39,7 +42,7 @@ func (m *Monitor) show(now time.Time) {
 
 func (m *Monitor) host(now time.Time) *collector.GPUHost {
 	h := &collector.GPUHost{
-		Name: m.env.Hostname, Up: !m.good.IsZero() && now.Sub(m.good) <= m.config.stale(), Versions: m.versions,
+		Name: m.env.Hostname, Up: m.readable(now), Versions: m.versions,
 		Helpers: int(m.alive.Load()), Starts: m.memory.starts, Began: m.memory.began, Calls: m.memory.calls,
 		Assigned: m.looking.result.Sources,
 	}
@@ -48,15 +51,26 @@ func (m *Monitor) host(now time.Time) *collector.GPUHost {
 		h.Expected = &expected
 	}
 	if m.current != nil {
-		h.Calls = addCalls(m.memory.calls, m.current.calls)
+		if m.coming != nil {
+			h.Calls = addCalls(h.Calls, m.coming.calls)
+		}
+		h.Calls = addCalls(h.Calls, m.current.calls)
 	}
+	h.Calls = m.memory.rising(slices.Clone(h.Calls))
 	for _, why := range endings() {
 		h.Exits = append(h.Exits, collector.Count{Name: why, N: m.memory.exits[why]})
 	}
-	if !h.Up {
+	if h.Up {
+		h.Listed = listed(m.frame)
+	} else {
 		h.Fault, h.Detail = m.whyNot(now)
 	}
 	return h
+}
+
+// readable reports whether GPUs are read.
+func (m *Monitor) readable(now time.Time) bool {
+	return !m.good.IsZero() && now.Sub(m.good) <= m.config.stale()
 }
 
 // whyNot is why GPUs are not read.

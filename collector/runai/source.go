@@ -75,7 +75,7 @@ func New(c Config, env collector.Env) (*Source, error) {
 		memos: map[string]*memo{}, longBacklog: longBacklog,
 	}
 	if c.Token.used() {
-		if s.tokens, err = newTokens(env.Name, c, base, asker{env.Health}, env.Health.Expiry, env.Log); err != nil {
+		if s.tokens, err = newTokens(env.Name, c, base, asker{env.Health}, env.Health.TokenExpiry, env.Log); err != nil {
 			return nil, err
 		}
 		c.HTTP.Signer = s.tokens

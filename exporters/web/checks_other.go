@@ -45,7 +45,7 @@ func sourceProblems(snap *collector.Snapshot, kinds map[string]string, c clock) 
 			base.What, base.Why, base.at = "Source down", sourceDown(s), h.LastSuccess
 			found = append(found, base.with(critical, c))
 		}
-		if left := h.CredentialExpiry.Std().Sub(c.now); h.CredentialExpiry.Known() && left < expirySoon {
+		if left := h.CredentialExpiry.Std().Sub(c.now); h.CredentialExpiry.Known() && !h.Renewed && left < expirySoon {
 			base.What, base.at = "Credential expires", h.CredentialExpiry
 			base.Why = "The credential in use ends on " + date(h.CredentialExpiry) + ". Put a new one in its place before then."
 			l := warning
@@ -100,6 +100,15 @@ func gpuProblems(o *overview, c clock) (found []problem) {
 	case h.Expected != nil && h.Seen+silent(v.GPUs) < *h.Expected: // those that are silent are named
 		base.What, base.Why = "GPUs missing", fmt.Sprintf("%d of %d GPUs answer.", h.Seen, *h.Expected)
 		found = append(found, base.with(critical, c))
+	case h.Listed > h.Seen+silent(v.GPUs): // they were never read, so nobody knows who they are
+		base.What, base.Why = "GPUs missing", fmt.Sprintf("The driver lists %d GPUs, and %d answer.", h.Listed, h.Seen)
+		found = append(found, base.with(critical, c))
+	}
+	for _, a := range h.Assigned {
+		if !a.Up {
+			base.What, base.Why = "Assignments unreadable", "What tells which job a GPU belongs to ("+clean(a.Name)+") cannot be read; the log says why."
+			found = append(found, base.with(warning, c))
+		}
 	}
 	for _, g := range v.GPUs {
 		found = append(found, gpuFaults(g, o, c)...)

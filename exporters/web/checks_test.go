@@ -109,6 +109,9 @@ func TestChecksOfTheRest(t *testing.T) {
 		{"source not asked yet", func(w *world) { w.sources[0].Health.Up, w.sources[0].Health.Known = false, false }, nil, ""},
 		{"credential expires", func(w *world) { w.sources[0].Health.CredentialExpiry = ago(-time.Hour) }, []string{"warning Credential expires"}, "2026-03-14 10:26:53"},
 		{"credential expires later", func(w *world) { w.sources[0].Health.CredentialExpiry = ago(-8 * 24 * time.Hour) }, nil, ""},
+		{"a token that is renewed", func(w *world) {
+			w.sources[0].Health.CredentialExpiry, w.sources[0].Health.Renewed = ago(-time.Hour), true
+		}, nil, ""},
 		{"credential expired", func(w *world) { w.sources[0].Health.CredentialExpiry = ago(time.Hour) }, []string{"critical Credential expired"}, ""},
 		{"too many polls", func(w *world) { w.sources[0].Health.DemandRatio = &ratio }, []string{"warning Requests short"}, "1.5 times"},
 		{"the bridge", func(w *world) { w.warn = []string{"The state cannot be written"} }, []string{"critical trainbridge"}, "cannot be written"},
@@ -116,6 +119,9 @@ func TestChecksOfTheRest(t *testing.T) {
 		{"driver down", host(collector.GPUHost{Fault: "no_driver", Detail: "no driver is loaded"}), []string{"critical GPUs unreadable"}, "no driver"},
 		{"reader starts", host(collector.GPUHost{Fault: "starting"}), nil, ""},
 		{"GPUs missing", host(collector.GPUHost{Up: true, Seen: 7, Expected: &eight}), []string{"critical GPUs missing"}, "7 of 8"},
+		{"GPUs that were never read", host(collector.GPUHost{Up: true, Seen: 6, Listed: 8}), []string{"critical GPUs missing"}, "lists 8 GPUs, and 6"},
+		{"assignments", host(collector.GPUHost{Up: true, Assigned: []collector.AssignmentSource{{Name: "kubelet"}, {Name: "files", Up: true}}}),
+			[]string{"warning Assignments unreadable"}, "(kubelet)"},
 		{"fatal XID", value(collector.DeviceXIDLast, "79", ago(time.Minute).Seconds()), []string{"critical XID 79"}, ""},
 		{"XID of the program", value(collector.DeviceXIDLast, "13", ago(time.Minute).Seconds()), []string{"warning XID 13"}, ""},
 		{"old XID", value(collector.DeviceXIDLast, "79", ago(2*time.Hour).Seconds()), nil, ""},

@@ -23,7 +23,8 @@ type Config struct {
 	MappingDirectories []Directory `yaml:"mapping_directories"`
 	// Static is what an operator knows, for machines that always do the same.
 	Static []Static `yaml:"static"`
-	// Kubelet asks the kubelet of this node which pods and containers it gave GPUs to.
+	// Kubelet asks the kubelet of this node which pods and containers it gave GPUs to, by device plugins or by claims of dynamic
+	// resources.
 	Kubelet *Kubelet `yaml:"kubelet"`
 	// Environment reads a few variables of the processes that use a GPU. It needs the right to do so, and is off unless it
 	// is written here.
@@ -33,7 +34,8 @@ type Config struct {
 }
 
 // Directory is a directory of mapping files. A file is named after the GPU's index (0), or after index and GPU instance for
-// MIG (2.0), or after a UUID; it holds ids of jobs, one a line. Schedulers write them when a job starts and ends.
+// MIG (2.0), or after a UUID; it holds ids of jobs, one a line. Schedulers write them when a job starts and ends. Links are followed
+// as long as they are relative and stay in the directory.
 type Directory struct {
 	Path   string `yaml:"path"`   // relative to the configuration file
 	Source string `yaml:"source"` // the name of the source that the jobs are of

@@ -24,15 +24,19 @@ const (
 	settle = 250 * time.Millisecond
 )
 
-// errNotFile is what stands in for a file where there is none: a pipe, a device.
-var errNotFile = errors.New("it is not a regular file")
+var (
+	// errNotFile is what stands in for a file where there is none: a pipe, a device.
+	errNotFile = errors.New("it is not a regular file")
+	// errLink is a link that is not followed. What it names may be a secret, and what files hold is shown to all who read metrics.
+	errLink = errors.New("it is a link that leads nowhere or out of the directory, and is not followed: links must be relative")
+)
 
 // directory is a directory of mapping files.
 type directory struct {
 	Directory
 	files map[string]version // as they were last believed
 
-	open  func(path string) (fs.File, error)
+	open  func(dir *os.Root, name string) (fs.File, error)
 	pause func(context.Context, time.Duration) error
 }
 
@@ -64,7 +68,12 @@ func (r reading) still(later reading) bool {
 }
 
 func (d *directory) look(ctx context.Context, _ []GPU, n *names) (*found, error) {
-	entries, err := d.list()
+	root, err := os.OpenRoot(d.Path)
+	if err != nil {
+		return nil, d.problem(err)
+	}
+	defer root.Close()
+	entries, err := d.list(root)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +85,7 @@ func (d *directory) look(ctx context.Context, _ []GPU, n *names) (*found, error)
 	now := map[string]version{}
 	var changed []reading
 	for _, e := range entries {
-		r, ok := d.read(e, n, f)
+		r, ok := d.read(root, e, n, f)
 		if !ok {
 			continue
 		}
@@ -87,7 +96,7 @@ func (d *directory) look(ctx context.Context, _ []GPU, n *names) (*found, error)
 		}
 		changed = append(changed, r)
 	}
-	d.believe(ctx, changed, now, f)
+	d.believe(ctx, root, changed, now, f)
 	d.files = now
 	for name, v := range now {
 		d.tell(name, v, n, f)
@@ -96,14 +105,14 @@ func (d *directory) look(ctx context.Context, _ []GPU, n *names) (*found, error)
 }
 
 // believe reads changed files again after a while. One that is the same still is believed; the others keep what they held.
-func (d *directory) believe(ctx context.Context, changed []reading, now map[string]version, f *found) {
+func (d *directory) believe(ctx context.Context, root *os.Root, changed []reading, now map[string]version, f *found) {
 	if len(changed) == 0 || d.pause(ctx, settle) != nil {
 		d.keep(changed, now)
 		return
 	}
 	var moving []reading
 	for _, first := range changed {
-		again, err := d.readFile(first.name)
+		again, err := d.readFile(root, first.name)
 		if err != nil {
 			d.failed(first.name, err, f)
 			continue
@@ -142,7 +151,7 @@ func (d *directory) tell(name string, v version, n *names, f *found) {
 }
 
 // read reads the file of an entry, if it is one of a GPU.
-func (d *directory) read(e fs.DirEntry, n *names, f *found) (reading, bool) {
+func (d *directory) read(root *os.Root, e fs.DirEntry, n *names, f *found) (reading, bool) {
 	name := e.Name()
 	if e.IsDir() || passing(name) {
 		return reading{}, false
@@ -154,7 +163,7 @@ func (d *directory) read(e fs.DirEntry, n *names, f *found) (reading, bool) {
 		}
 		return reading{}, false
 	}
-	r, err := d.readFile(name)
+	r, err := d.readFile(root, name)
 	if err != nil {
 		d.failed(name, err, f)
 		return reading{}, false
@@ -175,8 +184,8 @@ func passing(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") || strings.HasSuffix(name, ".tmp")
 }
 
-func (d *directory) list() ([]fs.DirEntry, error) {
-	f, err := os.Open(d.Path)
+func (d *directory) list(root *os.Root) ([]fs.DirEntry, error) {
+	f, err := root.Open(".")
 	if err != nil {
 		return nil, d.problem(err)
 	}
@@ -200,8 +209,8 @@ func (d *directory) problem(err error) error {
 	}
 }
 
-func (d *directory) readFile(name string) (r reading, err error) {
-	f, err := d.open(filepath.Join(d.Path, name))
+func (d *directory) readFile(root *os.Root, name string) (r reading, err error) {
+	f, err := d.open(root, name)
 	if err != nil {
 		return r, err
 	}
@@ -223,18 +232,41 @@ func (d *directory) readFile(name string) (r reading, err error) {
 	return r, nil
 }
 
-// openFile opens a regular file. Opening anything else may wait for ever.
-func openFile(path string) (fs.File, error) {
-	info, err := os.Stat(path)
+// openFile opens a regular file in the directory. Nothing else is read, opening anything else may wait for ever, and a link is
+// followed only to where the directory's own files are.
+func openFile(dir *os.Root, name string) (fs.File, error) {
+	info, err := dir.Stat(name)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, linked(dir, name, err)
 	case info.IsDir():
 		return nil, syscall.EISDIR
 	case !info.Mode().IsRegular():
 		return nil, errNotFile
 	}
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, linked(dir, name, err)
+	}
+	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() { // it was changed meanwhile
+		err = errNotFile
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// linked is why a file was not opened: for a link, that it is one.
+func linked(dir *os.Root, name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if info, failed := dir.Lstat(name); failed == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return errLink
+	}
+	return err
 }
 
 // reasonOf is an error of the operating system without the path, which stands beside it.

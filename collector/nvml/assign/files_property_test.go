@@ -143,9 +143,9 @@ func TestNeverHalfAJob(t *testing.T) {
 		}
 		a := assigner(t, Config{MappingDirectories: []Directory{{Path: dir, Source: "s"}}}, Options{})
 		d := a.places[0].looker.(*directory)
-		d.open = func(path string) (fs.File, error) {
+		d.open = func(dir *os.Root, name string) (fs.File, error) {
 			some()
-			f, err := openFile(path)
+			f, err := openFile(dir, name)
 			if err != nil {
 				return nil, err
 			}

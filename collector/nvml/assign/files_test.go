@@ -196,8 +196,8 @@ func TestHowMuchIsReadOfAFile(t *testing.T) {
 	write(t, dir, "0", strings.Repeat("1\n", 5<<20))
 	a := assigner(t, Config{MappingDirectories: []Directory{{Path: dir, Source: "s"}}}, Options{})
 	n := 0
-	a.places[0].looker.(*directory).open = func(path string) (fs.File, error) {
-		f, err := openFile(path)
+	a.places[0].looker.(*directory).open = func(dir *os.Root, name string) (fs.File, error) {
+		f, err := openFile(dir, name)
 		return counting{f, &n}, err
 	}
 	equal(t, "GPU 0", jobsOf(a.Look(t.Context(), host()), uuid0), "s/1")

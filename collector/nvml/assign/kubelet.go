@@ -117,7 +117,9 @@ func (k *kubelet) container(pod *podresources.PodResources, c *podresources.Cont
 	}
 }
 
-// claimed finds the GPUs of a claim by the names of its devices.
+// claimed finds the GPUs of a claim of NVIDIA's driver: by the UUID that is the name of the device, or of a CDI device that stands
+// for it, or else by the number of its device file, as in gpu-2. MIG instances are found only by a UUID; others are counted as not
+// understood.
 func claimed(r *podresources.ClaimResource, n *names) []string {
 	if ids := n.claimed(r.GetDeviceName()); ids != nil {
 		return ids
@@ -126,7 +128,10 @@ func claimed(r *podresources.ClaimResource, n *names) []string {
 	for _, d := range r.GetCdiDevices() {
 		ids = append(ids, n.claimed(d.GetName())...)
 	}
-	return ids
+	if ids != nil {
+		return ids
+	}
+	return n.numbered(r.GetDeviceName())
 }
 
 func (k *kubelet) isGPU(resource string) bool {

@@ -157,14 +157,21 @@ func TestDynamicResources(t *testing.T) {
 	k.pods = []*podresources.PodResources{
 		claim("gpu.nvidia.com", strings.ToLower(uuid0)),
 		claim("gpu.nvidia.com", "gpu-1", "k8s.gpu.nvidia.com/device="+mig10),
-		claim("gpu.nvidia.com", "gpu-2", "k8s.gpu.nvidia.com/claim=c-gpu-2"), // one bad
-		claim("nic.example.com", "nic-0"),
+		claim("gpu.nvidia.com", "gpu-2", "k8s.gpu.nvidia.com/claim=c-gpu-2"),             // one bad: neither a number nor an index of these
+		claim("gpu.nvidia.com", "gpu-3", "k8s.gpu.nvidia.com/claim=c-gpu-3"),             // by the number of its device file
+		claim("gpu.nvidia.com", "gpu-0"),                                                 //
+		claim("gpu.nvidia.com", "gpu-3-mig-1g10gb-19-0", "k8s.gpu.nvidia.com/claim=c-x"), // one bad
+		claim("gpu.nvidia.com", "gpu-3-mig-9-4-4", "k8s.gpu.nvidia.com/device="+mig17),
+		claim("gpu.nvidia.com", "gpu-"), claim("gpu.nvidia.com", "gpu-00"), // two bad
+		claim("nic.example.com", "nic-0"), claim("nic.example.com", "gpu-0"),
 	}
 	k.live()
 	r := asking(t, k, Options{}).Look(t.Context(), host())
-	equal(t, "GPU 0", podsOf(r, uuid0), "dra/"+strings.ToLower(uuid0)+"/main")
+	equal(t, "GPU 0", podsOf(r, uuid0), "dra/gpu-0/main dra/"+strings.ToLower(uuid0)+"/main")
+	equal(t, "GPU 1", podsOf(r, uuid1), "dra/gpu-3/main")
 	equal(t, "instance 1", podsOf(r, mig10), "dra/gpu-1/main")
-	equal(t, "sources", sources(r), "kubelet up=true bad=1")
+	equal(t, "instance 7", podsOf(r, mig17), "dra/gpu-3-mig-9-4-4/main")
+	equal(t, "sources", sources(r), "kubelet up=true bad=4")
 }
 
 // The life of a kubelet: it is not there, comes, hangs, dies and comes back, on one connection that is never waited for.

@@ -125,7 +125,7 @@ func FuzzDevice(f *testing.F) {
 	}
 	n := namesOf(host())
 	f.Fuzz(func(t *testing.T, id string) {
-		for _, find := range []func(string) []string{n.device, n.file, n.claimed, n.configured} {
+		for _, find := range []func(string) []string{n.device, n.file, n.claimed, n.numbered, n.configured} {
 			for _, found := range find(id) {
 				if !n.ids[found] {
 					t.Fatalf("%q is %q, which is no GPU", id, found)

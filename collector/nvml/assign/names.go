@@ -88,10 +88,20 @@ func (n *names) device(id string) []string {
 	return nil
 }
 
-// claimed finds the GPUs of a device of a resource claim, whose names are free: those that hold a UUID.
+// claimed finds the GPUs of a device of a resource claim by its UUID.
 func (n *names) claimed(name string) []string {
 	if i := strings.LastIndexByte(name, '='); i >= 0 {
 		name = name[i+1:]
 	}
 	return n.byID[strings.ToLower(name)]
+}
+
+// numbered finds the GPU of a device of a resource claim as NVIDIA's driver calls it: gpu-2 is the GPU of /dev/nvidia2. The name of
+// a MIG instance, gpu-2-mig-<profile>-<where it is>, cannot be told from what is known of instances.
+func (n *names) numbered(name string) []string {
+	number, ok := strings.CutPrefix(name, "gpu-")
+	if !ok || !isIndex(number) {
+		return nil
+	}
+	return n.byDevice["nvidia"+number]
 }

@@ -66,6 +66,12 @@ type Process struct{ PID int }
 type Values struct {
 	Values []collector.GPUValue
 	PIDs   []int // of group Processes
+	// Calls is how many calls of Load or Health gave something or failed, and Failed how many of them failed. What is not
+	// supported says nothing and is neither. A driver that does not count leaves both 0.
+	Calls, Failed int
+	// Beat, if there is one, is called before each call of the library that a reading makes: whoever watches it knows from that
+	// which call has not come back, and since when.
+	Beat func()
 }
 
 // Add appends a value. labels are those of the metric's row, in order.
@@ -74,7 +80,7 @@ func (v *Values) Add(m collector.GPUMetric, value float64, labels ...string) {
 }
 
 // Reset empties v.
-func (v *Values) Reset() { v.Values, v.PIDs = v.Values[:0], v.PIDs[:0] }
+func (v *Values) Reset() { v.Values, v.PIDs, v.Calls, v.Failed = v.Values[:0], v.PIDs[:0], 0, 0 }
 
 // Events tells of XIDs.
 type Events interface {

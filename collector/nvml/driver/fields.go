@@ -8,13 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 
 	"github.com/trainbridge/trainbridge/collector"
 )
 
-// field is one value of the batched query.
+// field is one value of the batched query. Of several with the same metric and label the first that gives a value is taken.
 type field struct {
 	id     uint32
 	scope  uint32
@@ -22,7 +23,6 @@ type field struct {
 	label  string
 	unit   unit
 	wide   bool // narrower than 64 bits it wraps around within seconds, and is no counter
-	backup bool // for drivers that lack an earlier field with the same metric and label
 }
 
 // allLinks as scope asks for the sum over all NVLinks.
@@ -54,6 +54,15 @@ func throttleFields(software, hardware, brake uint32) []field {
 	}
 }
 
+// nvlink5Fields are what GPUs since Blackwell have instead of the fields of older NVLinks, as the header says. Nothing there means
+// the same as crc_flit, crc_data and replay: a GPU that does not support the fields of these has no such errors in its metrics.
+// No driver before 570 knows such a GPU, and some gave these numbers to others.
+var nvlink5Fields = []field{
+	{id: nvml.FI_DEV_NVLINK_COUNT_XMIT_BYTES, scope: allLinks, metric: collector.DeviceNVLinkIO, label: "transmit", unit: one, wide: true},
+	{id: nvml.FI_DEV_NVLINK_COUNT_RCV_BYTES, scope: allLinks, metric: collector.DeviceNVLinkIO, label: "receive", unit: one, wide: true},
+	{id: nvml.FI_DEV_NVLINK_COUNT_LINK_RECOVERY_EVENTS, scope: allLinks, metric: collector.DeviceNVLinkErrors, label: "recovery", unit: one},
+}
+
 // fieldsOf are the fields that a driver may know. Release 580.82 gave the numbers 251 to 273 to others: what is a throttle
 // time since then was a setting of power smoothing before, and the other way round. The header of go-nvml has the new ones.
 func fieldsOf(driver string) []field {
@@ -67,8 +76,11 @@ func fieldsOf(driver string) []field {
 	default:
 		fields = append(fields, throttleFields(251, 252, 253)...)
 	}
+	if ok && major >= 570 {
+		fields = append(fields, nvlink5Fields...)
+	}
 	return append(fields, field{
-		id: nvml.FI_DEV_PERF_POLICY_THERMAL, metric: collector.DeviceThrottleTime, label: "sw_thermal", unit: nano, backup: true,
+		id: nvml.FI_DEV_PERF_POLICY_THERMAL, metric: collector.DeviceThrottleTime, label: "sw_thermal", unit: nano,
 	})
 }
 
@@ -86,14 +98,15 @@ func release(version string) (major, minor int, ok bool) {
 	return major, minor, err == nil
 }
 
-// relearn is after how many queries all fields are asked again: what is supported can change, as with the MIG mode.
-const relearn = 1000
+// relearn is after how long all fields are asked again: what is supported can change, as with the MIG mode.
+const relearn = 5 * time.Minute
 
 // fieldState is what is known of the fields of one GPU.
 type fieldState struct {
-	asked   []*field // those it may support
-	batch   []nvml.FieldValue
-	queries int
+	asked []*field // those it may support
+	given []*field // those that gave a value once: they are always asked, and no other stands in for them
+	batch []nvml.FieldValue
+	all   time.Time // when all fields were asked last; zero to ask them again
 }
 
 func (d *device) readFields(to *Values) error {
@@ -130,13 +143,12 @@ var substitutes = []struct {
 // query asks for all fields at once. It returns what the query said, or a field that says that the GPU is in trouble.
 func (d *device) query(to *Values) nvml.Return {
 	s := &d.learned.fields
-	if s.queries%relearn == 0 {
-		s.asked = s.asked[:0]
+	if now := time.Now(); s.all.IsZero() || now.Sub(s.all) >= relearn {
+		s.all, s.asked = now, s.asked[:0]
 		for i := range d.lib.fields {
 			s.asked = append(s.asked, &d.lib.fields[i])
 		}
 	}
-	s.queries++
 	if len(s.asked) == 0 {
 		return nvml.ERROR_NOT_SUPPORTED
 	}
@@ -144,6 +156,7 @@ func (d *device) query(to *Values) nvml.Return {
 	for _, f := range s.asked {
 		s.batch = append(s.batch, nvml.FieldValue{FieldId: f.id, ScopeId: f.scope})
 	}
+	to.beat()
 	ret := do(d.lib, "GetFieldValues", func() nvml.Return { return d.handle.GetFieldValues(s.batch) })
 	if ret != nvml.SUCCESS {
 		return ret
@@ -158,28 +171,32 @@ func (s *fieldState) take(to *Values) nvml.Return {
 		v := &s.batch[i]
 		ret := nvml.Return(v.NvmlReturn)
 		if ends(ret) {
-			s.queries = 0 // what is struck out so far is asked again
+			s.all = time.Time{} // what is struck out so far is asked again
 			return ret
 		}
-		if unsupported(ret) || f.backup && supersedes(kept, f) || f.wide && ret == nvml.SUCCESS && !isWide(v) {
+		known := slices.Contains(s.given, f)
+		if unsupported(ret) && !known || hasOther(kept, f) || hasOther(s.given, f) || f.wide && ret == nvml.SUCCESS && !isWide(v) {
 			continue
 		}
 		kept = append(kept, f)
 		if ret != nvml.SUCCESS {
-			worst = ret
+			worst = worse(worst, ret)
 			continue
 		}
 		if n, ok := decode(v); ok {
 			to.Add(f.metric, f.unit.of(n), f.label)
+			if !known {
+				s.given = append(s.given, f)
+			}
 		}
 	}
 	s.asked = kept
 	return worst
 }
 
-// supersedes reports whether the fields hold one that a backup is for.
-func supersedes(fields []*field, backup *field) bool {
-	return slices.ContainsFunc(fields, func(f *field) bool { return f.metric == backup.metric && f.label == backup.label })
+// hasOther reports whether fields hold another one for what f gives. Their raw counts are not the same.
+func hasOther(fields []*field, f *field) bool {
+	return slices.ContainsFunc(fields, func(o *field) bool { return o != f && o.metric == f.metric && o.label == f.label })
 }
 
 func isWide(v *nvml.FieldValue) bool {

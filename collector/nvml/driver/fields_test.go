@@ -5,7 +5,10 @@ package driver
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/server"
@@ -34,8 +37,7 @@ func fielded(m *server.Device, answers map[uint32]answer) *[][]uint32 {
 			}
 			v.NvmlReturn, v.ValueType = uint32(a.ret), uint32(a.kind)
 			binary.NativeEndian.PutUint64(v.Value[:], a.bits)
-			linked := v.FieldId == nvml.FI_DEV_NVLINK_THROUGHPUT_DATA_TX || v.FieldId == nvml.FI_DEV_NVLINK_THROUGHPUT_DATA_RX
-			if linked != (v.ScopeId == math.MaxUint32) {
+			if slices.Contains([]uint32{138, 139, 202, 204, 215}, v.FieldId) != (v.ScopeId == math.MaxUint32) {
 				v.NvmlReturn = uint32(nvml.ERROR_UNKNOWN)
 			}
 		}
@@ -76,8 +78,8 @@ func TestFields(t *testing.T) {
 			value(collector.DeviceThrottleTime, 3, "sw_thermal"), value(collector.DeviceThrottleTime, 4, "hw_thermal"),
 			value(collector.DeviceThrottleTime, 5, "hw_power_brake"))
 	}
-	if len(*queries) != 2 || len((*queries)[0]) != 18 || len((*queries)[1]) != 17 {
-		t.Errorf("queries: %v, want one for each reading, the second without the backup", *queries)
+	if len(*queries) != 2 || len((*queries)[0]) != 21 || len((*queries)[1]) != 17 {
+		t.Errorf("queries: %v, want one for each reading, the second without those that others stand in for", *queries)
 	}
 }
 
@@ -89,7 +91,7 @@ func TestThrottleTimesByDriver(t *testing.T) {
 	} {
 		ids := map[string]uint32{}
 		for _, f := range fieldsOf(version) {
-			if f.metric == collector.DeviceThrottleTime && !f.backup {
+			if f.metric == collector.DeviceThrottleTime && f.id != nvml.FI_DEV_PERF_POLICY_THERMAL {
 				ids[f.label] = f.id
 			}
 		}
@@ -122,42 +124,116 @@ func TestFieldsOfAnOldDriver(t *testing.T) {
 }
 
 func TestFieldsAreLearnedAnew(t *testing.T) {
-	s, m := host()
-	answers := map[uint32]answer{83: {u64, 1000, 0}, 94: {u32, 1, 0}}
-	queries := fielded(m, answers)
-	d := open(t, s)
-	mustRead(t, d, Fields)
-	mustRead(t, d, Fields)
-	answers[82] = answer{u32, 50, 0}
-	if _, err := d.Identity(); err != nil {
-		t.Fatal(err)
-	}
-	if v := mustRead(t, d, Fields); len(v.Values) != 2 {
-		t.Errorf("the same GPU: %v", v.Values)
-	}
-	m.UUID = "GPU-2"
-	if _, err := d.Identity(); err != nil {
-		t.Fatal(err)
-	}
-	if v := mustRead(t, d, Fields); len(v.Values) != 3 {
-		t.Errorf("another GPU: %v", v.Values)
-	}
-	answers[76] = answer{u64, 1, 0}
-	*queries = nil
-	for range relearn {
+	synctest.Test(t, func(t *testing.T) {
+		s, m := host()
+		answers := map[uint32]answer{83: {u64, 1000, 0}, 94: {u32, 1, 0}}
+		queries := fielded(m, answers)
+		d := open(t, s)
 		mustRead(t, d, Fields)
-	}
-	if v := mustRead(t, d, Fields); len(v.Values) != 4 {
-		t.Errorf("after %d queries: %v", relearn, v.Values)
-	}
-	long := 0
-	for _, q := range *queries {
-		if len(q) > 4 {
-			long++
+		answers[82] = answer{u32, 50, 0}
+		for wait, want := range []int{2, 2, 3} { // after 0, 4 and 12 minutes
+			time.Sleep(time.Duration(4*wait) * time.Minute)
+			if _, err := d.Identity(); err != nil {
+				t.Fatal(err)
+			}
+			if v := mustRead(t, d, Fields); len(v.Values) != want {
+				t.Errorf("the same GPU, reading %d: %v, want %d", wait, v.Values, want)
+			}
 		}
+		m.UUID = "GPU-2"
+		if _, err := d.Identity(); err != nil {
+			t.Fatal(err)
+		}
+		answers[76] = answer{u64, 1, 0}
+		if v := mustRead(t, d, Fields); len(v.Values) != 4 {
+			t.Errorf("another GPU: %v", v.Values)
+		}
+		*queries = nil
+		for range 60 * 12 { // an hour
+			time.Sleep(5 * time.Second)
+			mustRead(t, d, Fields)
+		}
+		long := 0
+		for _, q := range *queries {
+			if len(q) > 4 {
+				long++
+			}
+		}
+		if long != 12 {
+			t.Errorf("%d queries for all fields in an hour, want 12", long)
+		}
+	})
+}
+
+// What the GPU says for a moment must not hide a counter, nor put another one in its place.
+func TestAFieldIsRefusedForAMoment(t *testing.T) {
+	for _, ret := range []nvml.Return{nvml.ERROR_NOT_SUPPORTED, nvml.ERROR_NO_DATA, nvml.ERROR_NOT_FOUND, nvml.ERROR_INVALID_ARGUMENT, nvml.ERROR_TIMEOUT} {
+		s, m := host()
+		s.DriverVersion = "580.82.07"
+		answers := map[uint32]answer{269: {u64, 3e9, 0}, 75: {u64, 99e9, 0}, 138: {u64, 1, 0}, 202: {u64, 5, 0}}
+		fielded(m, answers)
+		d := open(t, s)
+		all := []collector.GPUValue{value(collector.DeviceThrottleTime, 3, "sw_thermal"), value(collector.DeviceNVLinkIO, 1024, "transmit")}
+		wantValues(t, mustRead(t, d, Fields), slices.Clone(all)...)
+		answers[269], answers[138] = answer{ret: ret}, answer{ret: ret}
+		for range 2 {
+			d.fields.all = time.Time{} // all are asked, those that could stand in as well
+			v := new(Values)
+			if err := d.Read(Fields, v); (err != nil) != (ret == nvml.ERROR_TIMEOUT) || len(v.Values) != 0 {
+				t.Errorf("code %d: %v %v, want nothing", int(ret), v.Values, err)
+			}
+		}
+		answers[269], answers[138] = answer{u64, 3e9, 0}, answer{u64, 1, 0}
+		wantValues(t, mustRead(t, d, Fields), slices.Clone(all)...)
 	}
-	if long != 1 {
-		t.Errorf("%d queries for all fields, want 1", long)
+}
+
+// A field that fails is not one that is not supported: nothing stands in for it, and no other answer hides that it failed.
+func TestAFieldFails(t *testing.T) {
+	s, m := host()
+	answers := map[uint32]answer{251: {ret: nvml.ERROR_TIMEOUT}, 75: {u64, 99e9, 0}, 82: {u32, 50, 0}, 76: {u64, 2e9, 0}}
+	fielded(m, answers)
+	d := open(t, s)
+	for _, want := range []int{2, 1} {
+		v := new(Values)
+		if err := d.Read(Fields, v); codeOf(err) != int(nvml.ERROR_TIMEOUT) || len(v.Values) != want {
+			t.Errorf("%v %v, want %d values and that one failed", v.Values, err, want)
+		}
+		answers[82], answers[76] = answer{ret: nvml.ERROR_TIMEOUT}, answer{ret: nvml.ERROR_NOT_SUPPORTED}
+		answers[251] = answer{u64, 3e9, 0}
+	}
+	answers[82] = answer{u32, 50, 0}
+	wantValues(t, mustRead(t, d, Fields), value(collector.DeviceTemperature, 50, "memory"), value(collector.DeviceThrottleTime, 3, "sw_thermal"))
+}
+
+// A field that stands in for another goes on when that one answers later.
+func TestAFieldStandsInForGood(t *testing.T) {
+	s, m := host()
+	answers := map[uint32]answer{75: {u64, 7e9, 0}}
+	fielded(m, answers)
+	d := open(t, s)
+	for _, a := range []answer{{ret: nvml.ERROR_NOT_SUPPORTED}, {u64, 3e9, 0}, {ret: nvml.ERROR_TIMEOUT}} {
+		answers[251] = a
+		d.fields.all = time.Time{}
+		wantValues(t, mustRead(t, d, Fields), value(collector.DeviceThrottleTime, 7, "sw_thermal"))
+	}
+}
+
+// NVLink 5 counts in other fields, which older drivers do not have.
+func TestFieldsOfNVLink5(t *testing.T) {
+	answers := map[uint32]answer{202: {u64, 1 << 50, 0}, 204: {u64, 1<<50 + 1, 0}, 215: {u32, 6, 0}, 160: {u64, 2, 0}}
+	for version, want := range map[string][]collector.GPUValue{
+		"570.86.10": {
+			value(collector.DeviceNVLinkIO, 1<<50, "transmit"), value(collector.DeviceNVLinkIO, 1<<50+1, "receive"),
+			value(collector.DeviceNVLinkErrors, 6, "recovery"), value(collector.DeviceNVLinkErrors, 2, "ecc"),
+		},
+		"560.35.03": {value(collector.DeviceNVLinkErrors, 2, "ecc")},
+		"beta":      {value(collector.DeviceNVLinkErrors, 2, "ecc")},
+	} {
+		s, m := host()
+		s.DriverVersion = version
+		fielded(m, answers)
+		wantValues(t, mustRead(t, open(t, s), Fields), want...)
 	}
 }
 

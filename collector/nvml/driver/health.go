@@ -69,6 +69,7 @@ func maxClockRow(c nvml.ClockType, domain string) row {
 func readLinks(d *device, to *Values) nvml.Return {
 	up := 0
 	for link := range nvml.NVLINK_MAX_LINKS {
+		to.beat()
 		state, ret := call(d.lib, "GetNvLinkState", func() (nvml.EnableState, nvml.Return) { return d.handle.GetNvLinkState(link) })
 		if link > 0 && unsupported(ret) {
 			break

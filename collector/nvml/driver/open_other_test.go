@@ -9,7 +9,7 @@ import (
 )
 
 func TestOpenIsNotBuiltIn(t *testing.T) {
-	says := "CGO_ENABLED=1"
+	says := "CGO_ENABLED=1 go build ./cmd/trainbridge (needs gcc)"
 	if runtime.GOOS != "linux" {
 		says = "only be read on Linux"
 	}

@@ -4,6 +4,7 @@ package driver
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
 
@@ -26,16 +27,19 @@ type process struct {
 // readProcesses reads which processes compute on the GPU, with and without MPS.
 func (d *device) readProcesses(to *Values) error {
 	var list []process
+	to.beat()
 	running, ret := call(d.lib, "GetComputeRunningProcesses", d.handle.GetComputeRunningProcesses)
 	list = join(list, running)
 	worst := ret
 	if !ends(ret) {
+		to.beat()
 		running, ret = call(d.lib, "GetMPSComputeRunningProcesses", d.handle.GetMPSComputeRunningProcesses)
 		list = join(list, running)
 		worst = worse(worst, ret)
 	}
 	measured := false
 	if !ends(ret) && d.gpu == nil && len(list) > 0 {
+		to.beat()
 		measured, ret = d.measure(list)
 		worst = worse(worst, ret)
 	}
@@ -78,7 +82,8 @@ func join(list []process, running []nvml.ProcessInfo) []process {
 
 // measure finds how busy the processes kept the GPU since the last time. One without a sample did nothing.
 func (d *device) measure(list []process) (bool, nvml.Return) {
-	samples, ret := call(d.lib, "GetProcessUtilization", func() ([]nvml.ProcessUtilizationSample, nvml.Return) {
+	samples, ret := call(d.lib, "GetProcessUtilization", func() (_ []nvml.ProcessUtilizationSample, ret nvml.Return) {
+		defer outgrown(&ret)
 		return d.handle.GetProcessUtilization(d.sampleTime)
 	})
 	if ret == nvml.ERROR_NOT_FOUND {
@@ -96,6 +101,18 @@ func (d *device) measure(list []process) (bool, nvml.Return) {
 		}
 	}
 	return true, nvml.SUCCESS
+}
+
+// outgrown turns a panic of go-nvml into an answer without data: it asks how many samples there are and then for them, and cuts
+// a slice too long if there are more by then.
+func outgrown(ret *nvml.Return) {
+	switch p := recover().(type) {
+	case nil:
+	case runtime.Error:
+		*ret = nvml.ERROR_NO_DATA
+	default:
+		panic(p)
+	}
 }
 
 func (p *process) add(measured bool, to *Values) {

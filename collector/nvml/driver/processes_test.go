@@ -55,6 +55,34 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
+// go-nvml panics if there are more samples when it asks for them than when it asked how many.
+func TestSamplesThatGrow(t *testing.T) {
+	s, m := host()
+	m.GetComputeRunningProcessesFunc = gives([]nvml.ProcessInfo{{Pid: 11, UsedGpuMemory: 100}})
+	n := 2
+	m.GetProcessUtilizationFunc = func(last uint64) ([]nvml.ProcessUtilizationSample, nvml.Return) {
+		if last != 0 {
+			t.Errorf("samples since %d", last)
+		}
+		return make([]nvml.ProcessUtilizationSample, 1)[:n], nvml.SUCCESS
+	}
+	d := open(t, s)
+	v := mustRead(t, d, Processes)
+	wantValues(t, v, value(collector.ProcessMemoryUsage, 100, "11"))
+	if !slices.Equal(v.PIDs, []int{11}) {
+		t.Errorf("%v", v.PIDs)
+	}
+	n = 1
+	wantValues(t, mustRead(t, d, Processes), value(collector.ProcessMemoryUsage, 100, "11"), value(collector.ProcessUtilization, 0, "11"))
+	m.GetProcessUtilizationFunc = func(uint64) ([]nvml.ProcessUtilizationSample, nvml.Return) { panic("another") }
+	defer func() {
+		if recover() != "another" {
+			t.Error("a panic that is no index out of range was hidden")
+		}
+	}()
+	_ = d.Read(Processes, new(Values))
+}
+
 func TestManyProcesses(t *testing.T) {
 	s, m := host()
 	var many []nvml.ProcessInfo

@@ -43,7 +43,7 @@ type gpmState struct {
 }
 
 func (d *device) readProfile(to *Values) error {
-	ret := d.learnGPM()
+	ret := d.learnGPM(to)
 	if ret == nvml.SUCCESS && d.gpm.supported {
 		ret = d.sample(to)
 	}
@@ -54,7 +54,7 @@ func (d *device) readProfile(to *Values) error {
 }
 
 // learnGPM asks once whether the GPU supports it, and gets memory for the samples.
-func (d *device) learnGPM() nvml.Return {
+func (d *device) learnGPM(to *Values) nvml.Return {
 	g := &d.gpm
 	if g.asked {
 		return nvml.SUCCESS
@@ -63,17 +63,19 @@ func (d *device) learnGPM() nvml.Return {
 	if d.gpu != nil {
 		gpu = d.gpu
 	}
+	to.beat()
 	support, ret := call(d.lib, "GpmQueryDeviceSupport", gpu.handle.GpmQueryDeviceSupport)
 	if ret == nvml.SUCCESS && support.IsSupportedDevice != 0 {
-		ret = g.alloc(d.lib)
+		ret = g.alloc(d.lib, to)
 		g.supported = ret == nvml.SUCCESS && g.old != nil && g.next != nil
 	}
 	g.asked = ret == nvml.SUCCESS || unsupported(ret)
 	return ret
 }
 
-func (g *gpmState) alloc(l *library) (ret nvml.Return) {
+func (g *gpmState) alloc(l *library, to *Values) (ret nvml.Return) {
 	for _, s := range []*nvml.GpmSample{&g.old, &g.next} {
+		to.beat()
 		if *s, ret = call(l, "GpmSampleAlloc", l.nvml.GpmSampleAlloc); ret != nvml.SUCCESS {
 			*s = nil
 			g.free(l)
@@ -101,6 +103,7 @@ func (d *device) sample(to *Values) nvml.Return {
 	if !g.taken.IsZero() && now.Sub(g.taken) < minSampleGap {
 		return nvml.SUCCESS
 	}
+	to.beat()
 	if ret := d.takeSample(g.next); ret != nvml.SUCCESS {
 		g.taken = time.Time{}
 		return ret
@@ -129,6 +132,7 @@ func (d *device) compare(before, after nvml.GpmSample, to *Values) nvml.Return {
 	for i := range gpmMetrics {
 		m.Metrics[i] = nvml.GpmMetric{MetricId: uint32(gpmMetrics[i].id)}
 	}
+	to.beat()
 	ret := do(d.lib, "GpmMetricsGet", func() nvml.Return { return d.lib.nvml.GpmMetricsGet(m) })
 	if ret != nvml.SUCCESS {
 		return ret

@@ -43,6 +43,7 @@ func (d *device) readRows(rows []row, to *Values) error {
 	refused := 0
 	for i := range rows {
 		method, ret := d.try(&rows[i], to)
+		to.count(ret)
 		if ret == nvml.ERROR_INVALID_ARGUMENT {
 			refused++
 		}
@@ -66,6 +67,7 @@ func (d *device) try(r *row, to *Values) (method string, ret nvml.Return) {
 	for ; r != nil; r = r.or {
 		method, ret = r.method, nvml.ERROR_FUNCTION_NOT_FOUND
 		if d.lib.present[r.method] {
+			to.beat()
 			ret = r.read(d, to)
 		}
 		if !unsupported(ret) {
@@ -73,6 +75,24 @@ func (d *device) try(r *row, to *Values) (method string, ret nvml.Return) {
 		}
 	}
 	return method, ret
+}
+
+// beat tells whoever watches that a call begins.
+func (v *Values) beat() {
+	if v.Beat != nil {
+		v.Beat()
+	}
+}
+
+// count counts what came of a call.
+func (v *Values) count(ret nvml.Return) {
+	if unsupported(ret) {
+		return
+	}
+	v.Calls++
+	if ret != nvml.SUCCESS {
+		v.Failed++
+	}
 }
 
 var loadRows = []row{
@@ -174,7 +194,7 @@ func (d *device) addReasons(now uint64, ret nvml.Return, to *Values) nvml.Return
 	if ret != nvml.SUCCESS {
 		return ret
 	}
-	if ret := d.learnReasons(); ret != nvml.SUCCESS {
+	if ret := d.learnReasons(to); ret != nvml.SUCCESS {
 		return ret
 	}
 	for _, r := range clockReasons {
@@ -185,12 +205,14 @@ func (d *device) addReasons(now uint64, ret nvml.Return, to *Values) nvml.Return
 	return nvml.SUCCESS
 }
 
-func (d *device) learnReasons() nvml.Return {
+func (d *device) learnReasons(to *Values) nvml.Return {
 	if d.reasonsRead {
 		return nvml.SUCCESS
 	}
+	to.beat()
 	mask, ret := call(d.lib, "GetSupportedClocksEventReasons", d.handle.GetSupportedClocksEventReasons)
 	if unsupported(ret) {
+		to.beat()
 		mask, ret = call(d.lib, "GetSupportedClocksThrottleReasons", d.handle.GetSupportedClocksThrottleReasons)
 	}
 	d.reasons, d.reasonsRead = mask, ret == nvml.SUCCESS

@@ -96,6 +96,22 @@ func TestOneFailureDoesNotLoseTheRest(t *testing.T) {
 	}
 }
 
+func TestCallsAreCounted(t *testing.T) {
+	s, m := host()
+	loaded(m)
+	m.GetPowerUsageFunc = fails[uint32](nvml.ERROR_UNKNOWN)
+	m.GetTemperatureFunc = func(nvml.TemperatureSensors) (uint32, nvml.Return) { return 0, nvml.ERROR_TIMEOUT }
+	m.GetEncoderUtilizationFunc = func() (uint32, uint32, nvml.Return) { return 0, 0, nvml.ERROR_NOT_SUPPORTED }
+	d := open(t, s)
+	v := new(Values)
+	for range 2 {
+		v.Reset()
+		if err := d.Read(Load, v); err == nil || v.Calls != 10 || v.Failed != 2 {
+			t.Errorf("%d calls, %d of which failed, want 10 and 2: %v", v.Calls, v.Failed, err)
+		}
+	}
+}
+
 func TestALostGPUEndsTheGroup(t *testing.T) {
 	for ret, kind := range map[nvml.Return]Kind{
 		nvml.ERROR_GPU_IS_LOST: Lost, nvml.ERROR_RESET_REQUIRED: Lost, nvml.ERROR_UNINITIALIZED: Stale,
@@ -129,8 +145,8 @@ func TestAForgottenHandleIsAnError(t *testing.T) {
 	}
 }
 
-func TestHealth(t *testing.T) {
-	s, m := host()
+// healthy makes a mocked GPU answer all of Health.
+func healthy(m *server.Device) {
 	m.GetTotalEccErrorsFunc = func(e nvml.MemoryErrorType, c nvml.EccCounterType) (uint64, nvml.Return) {
 		return uint64(10*e) + uint64(c) + 1, nvml.SUCCESS
 	}
@@ -156,6 +172,11 @@ func TestHealth(t *testing.T) {
 		}
 		return nvml.FEATURE_ENABLED, nvml.SUCCESS
 	}
+}
+
+func TestHealth(t *testing.T) {
+	s, m := host()
+	healthy(m)
 	wantValues(t, mustRead(t, open(t, s), Health),
 		value(collector.DeviceECCErrors, 1, "corrected", "volatile"), value(collector.DeviceECCErrors, 2, "corrected", "aggregate"),
 		value(collector.DeviceECCErrors, 11, "uncorrected", "volatile"), value(collector.DeviceECCErrors, 12, "uncorrected", "aggregate"),

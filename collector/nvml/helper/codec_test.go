@@ -39,7 +39,7 @@ func TestFrameThereAndBack(t *testing.T) {
 }
 
 func TestOptionsThereAndBack(t *testing.T) {
-	want := Options{Library: "l", Interval: 1, Slow: 2, Profiling: true, Processes: true, HungAfter: 3, Want: 4, Refresh: 5}
+	want := Options{Library: "l", Interval: 1, Slow: 2, Profiling: true, Processes: true, HungAfter: 3}
 	var buf bytes.Buffer
 	if err := WriteOptions(&buf, want); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,8 @@
 //
 // # One way to recover
 //
-// The library is initialised once in the life of a helper. Whatever needs a fresh look at the driver (it was reloaded, a GPU was
-// lost, their number changed) ends the helper with a last frame that says why, and the parent starts the next. Nothing is
-// recovered from in place, and a panic is not caught.
+// The library is initialised once in the life of a helper. Whatever needs a fresh look at the driver (it was reloaded, the
+// number of GPUs changed) ends the helper with a last frame that says why, and the parent starts the next. A GPU that is lost ends
+// nothing: the others are read, and the parent starts the next helper beside this one. Nothing is recovered from in place, and a
+// panic is not caught here.
 package helper

@@ -179,7 +179,12 @@ func (g *fakeGPU) Read(group driver.Group, to *driver.Values) error {
 	}
 	err := g.enter(name)
 	n := float64(g.reads.Add(1))
-	if err != nil && !errors.Is(err, errSome) {
+	switch {
+	case errors.Is(err, errHalf):
+		to.Calls, to.Failed = 10, 5
+	case errors.Is(err, errMost):
+		to.Calls, to.Failed = 10, 6
+	case err != nil && !errors.Is(err, errSome):
 		return err
 	}
 	if g.more != nil {
@@ -203,8 +208,12 @@ func (g *fakeGPU) Read(group driver.Group, to *driver.Values) error {
 	return err
 }
 
-// errSome is the failure of one call of a group, whose others succeed.
-var errSome = &driver.Error{Op: "read the power", Code: 999}
+// Failures of calls of a group, whose others succeed. The driver does not tell how many are errSome.
+var (
+	errSome = &driver.Error{Op: "read the power", Code: 999}
+	errHalf = &driver.Error{Op: "read the power", Code: 999}
+	errMost = &driver.Error{Op: "read the power", Code: 999}
+)
 
 // bench runs a helper over a fake driver in virtual time.
 type bench struct {

@@ -23,9 +23,6 @@ type Options struct {
 	Profiling bool          `cbor:"4,keyasint,omitempty"` // read driver.Profile
 	Processes bool          `cbor:"5,keyasint,omitempty"` // read driver.Processes
 	HungAfter time.Duration `cbor:"6,keyasint,omitempty"` // how long a call may take; default 5 s
-	Want      int           `cbor:"7,keyasint,omitempty"` // how many GPUs there should be
-	// Refresh is when to look afresh if there are fewer GPUs than wanted, or one does not answer; 0 is never.
-	Refresh time.Duration `cbor:"8,keyasint,omitempty"`
 }
 
 // Frame is what a helper knows at one moment.

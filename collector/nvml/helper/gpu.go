@@ -16,6 +16,7 @@ type gpu struct {
 	driver driver.Driver
 	index  int
 	ticks  chan struct{}
+	beat   func() // notes that a call begins, within one of do
 
 	// Only of the goroutine.
 	whole     *unit
@@ -35,7 +36,6 @@ type gpu struct {
 	since    time.Time
 	rounds   uint64 // that came back
 	failures int    // in a row
-	wasOK    bool   // one of them without an error
 	entries  []entry
 }
 
@@ -105,7 +105,6 @@ func (g *gpu) run(ctx context.Context) {
 // finish ends a round: what it read is shown.
 func (g *gpu) finish(err error) {
 	h := g.host
-	lost := driver.KindOf(err) == driver.Lost
 	if err != nil && staleLibrary(driver.KindOf(err)) {
 		h.fail(err)
 	}
@@ -113,8 +112,8 @@ func (g *gpu) finish(err error) {
 	defer h.mu.Unlock()
 	switch {
 	case err == nil:
-		g.state, g.failures, g.wasOK = OK, 0, true
-	case lost:
+		g.state, g.failures = OK, 0
+	case driver.KindOf(err) == driver.Lost: // the others are read, and whoever reads the frames may start another helper
 		g.state, g.failures = Lost, 0
 	default:
 		g.state = Failed
@@ -129,20 +128,26 @@ func (g *gpu) finish(err error) {
 			g.entries = append(g.entries, p.entry())
 		}
 	}
-	if lost && g.wasOK && h.frame.Again == "" {
-		h.frame.Again = collector.CleanWords("a GPU was lost: " + err.Error())
-		h.patient = time.Now().Add(xidGrace)
-		time.AfterFunc(xidGrace, func() { h.want(0) })
-	}
 	h.finished(g.round)
 }
 
-// do makes a call, and notes when it began. No other call to this GPU is made before it comes back.
+// newGPU is a GPU that waits for its first round.
+func newGPU(h *host, d driver.Driver, index int) *gpu {
+	g := &gpu{host: h, driver: d, index: index, ticks: make(chan struct{}, 1), since: h.ready}
+	g.beat = func() { g.begins(time.Now()) }
+	return g
+}
+
+func (g *gpu) begins(call time.Time) {
+	g.host.mu.Lock()
+	g.call = call
+	g.host.mu.Unlock()
+}
+
+// do makes a call, or several that tell of each by beat, and notes when it began. No other call to this GPU is made before it comes back.
 func (g *gpu) do(group string, call func() error) error {
 	began := time.Now()
-	g.host.mu.Lock()
-	g.call = began
-	g.host.mu.Unlock()
+	g.begins(began)
 	err := call()
 	g.host.mu.Lock()
 	defer g.host.mu.Unlock()

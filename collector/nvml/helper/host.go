@@ -64,9 +64,7 @@ type host struct {
 	round uint64 // of the last tick
 	left  int    // GPUs that have not finished it
 	calls costs
-	// patient is until when a helper that must begin anew waits, for the XID that tells why a GPU was lost.
-	patient time.Time
-	xids    map[xidKey]*XID
+	xids  map[xidKey]*XID
 }
 
 type xidKey struct{ id, code string }
@@ -97,7 +95,9 @@ func (h *host) run(ctx context.Context, open Open, out io.Writer) error {
 			if err := WriteFrame(out, f); err != nil || f.Again != "" {
 				return err
 			}
-			due = time.Time{}
+			if !due.After(time.Now()) { // it may be that a call seems to hang, and a frame is wanted still
+				due = time.Time{}
+			}
 		}
 		if next := earlier(due, h.nextHang()); next.IsZero() {
 			timer.Stop()
@@ -158,7 +158,7 @@ func (h *host) begin(ctx context.Context, open Open) {
 	}
 	h.ready = time.Now()
 	for i := range n {
-		h.gpus = append(h.gpus, &gpu{host: h, driver: d, index: i, ticks: make(chan struct{}, 1), since: h.ready})
+		h.gpus = append(h.gpus, newGPU(h, d, i))
 	}
 	for _, g := range h.gpus {
 		go g.run(ctx)
@@ -243,25 +243,10 @@ func (h *host) tick(now time.Time) time.Time {
 			h.left++
 		}
 	}
-	h.refresh(now)
 	if h.left == 0 {
 		return now
 	}
 	return now.Add(min(maxGrace, h.options.Interval/2))
-}
-
-// refresh begins anew from time to time while GPUs are missing: the library may see only then that they are back.
-func (h *host) refresh(now time.Time) {
-	if h.options.Refresh <= 0 || now.Sub(h.ready) < h.options.Refresh || h.frame.Again != "" {
-		return
-	}
-	missing := len(h.gpus) == 0 || len(h.gpus) < h.options.Want
-	for _, g := range h.gpus {
-		missing = missing || g.state == Lost
-	}
-	if missing {
-		h.frame.Again = "to see whether GPUs that were missing are back"
-	}
 }
 
 // finished is called by a GPU whose reading of a round came back, with the lock.
@@ -302,9 +287,6 @@ func (h *host) compose(now time.Time) *Frame {
 	h.frame.Sequence++
 	f := h.frame
 	f.At = collector.TimeOf(now)
-	if now.Before(h.patient) {
-		f.Again = ""
-	}
 	for _, g := range h.gpus {
 		f.GPUs = g.show(f.GPUs, now)
 	}

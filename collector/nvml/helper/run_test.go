@@ -157,9 +157,6 @@ func TestWhatNeedsAFreshLook(t *testing.T) {
 		again string
 		fault string
 	}{
-		"lost":          {func(f *fake) { f.fail("load/2", errLost) }, "a GPU was lost", ""},
-		"lost later":    {func(f *fake) { f.fail("fields/2", errLost) }, "a GPU was lost", ""},
-		"lost name":     {func(f *fake) { f.fail("identify/2", errLost) }, "a GPU was lost", ""},
 		"uninitialized": {func(f *fake) { f.fail("load/2", errStale) }, "uninitialized", ""},
 		"unloaded": {func(f *fake) { f.fail("count", &driver.Error{Kind: driver.NoDriver, Op: "count", Code: 9}) },
 			"count", "no_driver"},
@@ -170,6 +167,11 @@ func TestWhatNeedsAFreshLook(t *testing.T) {
 		"all": {func(f *fake) {
 			for i := range 8 {
 				f.fail("load/"+strconv.Itoa(i), errOther)
+			}
+		}, "all GPUs answer with errors", ""},
+		"nearly all": {func(f *fake) {
+			for i := range 8 {
+				f.fail("load/"+strconv.Itoa(i), errMost)
 			}
 		}, "all GPUs answer with errors", ""},
 	} {
@@ -202,8 +204,12 @@ func TestWhatNeedsNoFreshLook(t *testing.T) {
 	}{
 		"one fails":       {func(f *fake) { f.fail("load/2", errOther) }, Failed},
 		"a value fails":   {func(f *fake) { f.fail("load/2", errSome) }, OK},
+		"half of it fail": {func(f *fake) { f.fail("load/2", errHalf) }, OK},
+		"most of it fail": {func(f *fake) { f.fail("load/2", errMost) }, Failed},
 		"a group fails":   {func(f *fake) { f.fail("health/2", errOther) }, OK},
 		"no permission":   {func(f *fake) { f.fail("open/2", &driver.Error{Kind: driver.NoPermission, Code: 4}) }, Failed},
+		"lost later":      {func(f *fake) { f.fail("fields/2", errLost) }, Lost},
+		"lost name":       {func(f *fake) { f.fail("identify/2", errLost) }, Lost},
 		"lost from start": {func(f *fake) { f.fail("load/2", errLost) }, Lost},
 		"gone from start": {func(f *fake) { f.fail("open/2", errLost) }, Lost},
 		"events":          {func(f *fake) { f.fail("wait/2", errOther) }, OK},
@@ -215,7 +221,7 @@ func TestWhatNeedsNoFreshLook(t *testing.T) {
 				c.do(f)
 				b := start(t, f, Options{})
 				defer b.stop()
-				b.sleep(50 * time.Minute)
+				b.sleep(10 * time.Minute)
 				if b.ended() {
 					t.Fatalf("the helper ended: %s", b.last().Again)
 				}
@@ -254,25 +260,43 @@ func TestInitialisation(t *testing.T) {
 	})
 }
 
-func TestNoGPUAndRefresh(t *testing.T) {
+func TestNoGPU(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, newFake(0), Options{Refresh: time.Minute})
+		b := start(t, newFake(0), Options{})
 		defer b.stop()
-		b.sleep(50 * time.Second)
-		if last := b.last(); last.Fault != "no_gpu" || last.Again != "" {
+		b.sleep(10 * time.Minute)
+		if last := b.last(); last.Fault != "no_gpu" || last.Again != "" || b.ended() {
 			t.Errorf("%+v", last)
 		}
-		b.sleep(15 * time.Second)
-		if !b.ended() || b.last().Again == "" {
-			t.Error("it never looks again")
-		}
 	})
+}
+
+// TestLostGPU is told at once with the XID that comes a moment later. The others are read on, and it is when it is back.
+func TestLostGPU(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, newFake(2), Options{Refresh: time.Minute, Want: 2})
+		f := newFake(8)
+		b := start(t, f, Options{})
 		defer b.stop()
-		b.sleep(time.Hour)
-		if b.ended() {
-			t.Error("nothing is missing and it looks again")
+		b.sleep(time.Second)
+		f.fail("load/2", errLost)
+		time.Sleep(4*time.Second + xidGrace/2) // after the next tick
+		f.xids[2] <- driver.XID{ID: "GPU-2", Code: 79}
+		b.sleep(xidGrace)
+		last := b.last()
+		if g := last.gpu("GPU-2"); g.State != Lost || len(g.Values) > 0 || len(last.XIDs) != 1 || last.XIDs[0].Code != "79" {
+			t.Errorf("it is %v with %d values, XIDs %+v", g.State, len(g.Values), last.XIDs)
+		}
+		before := len(b.all())
+		b.sleep(10 * time.Minute)
+		for _, frame := range b.all()[before:] {
+			if g := frame.gpu("GPU-3"); frame.Again != "" || g.State != OK || g.Age > time.Second {
+				t.Fatalf("with a lost GPU another is %v, again %q", g.State, frame.Again)
+			}
+		}
+		f.set(func() { clear(f.fails) })
+		b.sleep(5 * time.Second)
+		if g := b.last().gpu("GPU-2"); g.State != OK || b.ended() {
+			t.Errorf("once it is back it is %v", g.State)
 		}
 	})
 }

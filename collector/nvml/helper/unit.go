@@ -28,21 +28,25 @@ type entry struct {
 	pids     []int
 }
 
-// readUnit reads the groups of a device that are due. An error of one group leaves what it gave; an error of the first that
-// gave nothing is one of the device.
+// readUnit reads the groups of a device that are due. An error of one group leaves what it gave; an error of the first is one of
+// the device, unless most of its calls succeeded.
 func (g *gpu) readUnit(u *unit, slow bool) error {
 	var failed error
 	for group := range driver.Groups {
 		if !g.due(group, slow) {
 			continue
 		}
-		var v driver.Values
+		if group == driver.Processes && u == g.whole && len(g.parts) > 0 { // the driver would tell of its instances' once more
+			u.values[group], u.pids = nil, nil
+			continue
+		}
+		v := driver.Values{Beat: g.beat}
 		err := g.do(group.String(), func() error { return u.device.Read(group, &v) })
 		u.keep(group, &v, g.host)
 		if group == driver.Load {
 			u.readAt = time.Now()
-			if len(v.Values) > 0 && driver.KindOf(err) == driver.Failed { // one call of many: it is counted, and the others are true
-				err = nil
+			if len(v.Values) > 0 && 2*v.Failed <= v.Calls && driver.KindOf(err) == driver.Failed {
+				err = nil // some calls of many: they are counted, and the others are true
 			}
 			u.failed, failed = err != nil, err
 		}

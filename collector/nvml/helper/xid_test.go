@@ -111,22 +111,3 @@ func TestInstances(t *testing.T) {
 		}
 	})
 }
-
-// TestTheXIDOfALossIsTold: the driver tells of a loss by the calls that fail and by an XID a moment later. The helper, which must
-// begin anew, waits for it.
-func TestTheXIDOfALossIsTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake(2)
-		b := start(t, f, Options{})
-		defer b.stop()
-		b.sleep(time.Second)
-		f.fail("load/1", errLost)
-		time.Sleep(4*time.Second + xidGrace/2) // after the next tick
-		f.xids[1] <- driver.XID{ID: "GPU-1", Code: 79}
-		b.sleep(xidGrace)
-		last := b.last()
-		if !b.ended() || last.Again == "" || len(last.XIDs) != 1 || last.XIDs[0].Code != "79" {
-			t.Errorf("the last frame: again %q, XIDs %+v", last.Again, last.XIDs)
-		}
-	})
-}
