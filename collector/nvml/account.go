@@ -38,6 +38,7 @@ type account struct {
 	shut     bool // its index cannot be opened
 	said     bool // that it does not answer
 	told     bool // and the log has it
+	hung     bool // and that it hangs
 }
 
 type xid struct {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,6 +116,20 @@ func (n *nursery) start(o helper.Options) (process, error) {
 	n.most = max(n.most, alive)
 	go n.behave(number, p, o)
 	return p, nil
+}
+
+// times are when helpers were started.
+func (n *nursery) times() []time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.starts)
+}
+
+// one is a helper that was started.
+func (n *nursery) one(i int) *fakeProcess {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.all[i]
 }
 
 func (n *nursery) count() int {

@@ -274,3 +274,29 @@ func TestInherit(t *testing.T) {
 		}
 	})
 }
+
+// TestAHangIsSaid: a GPU is late before anybody can know that it hangs; then the log says that too, once.
+func TestAHangIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		b := newCradle(t, Config{}, edited(func(_, _ int, f *helper.Frame) *helper.Frame {
+			switch at := time.Since(began); {
+			case at < 20*time.Second:
+			case at < 40*time.Second:
+				f.GPUs[1].State, f.GPUs[1].Age = helper.Slow, 12*time.Second
+			default:
+				f.GPUs[1].State, f.GPUs[1].Values = helper.Hung, nil
+			}
+			return f
+		}, "GPU-a", "GPU-b")).run()
+		defer b.stop()
+		b.sleep(35 * time.Second)
+		if b.logs.count("GPU does not answer") != 1 || b.logs.count("GPU hangs") != 0 {
+			t.Error(b.logs)
+		}
+		b.sleep(time.Minute)
+		if b.logs.count("GPU does not answer") != 1 || b.logs.count("GPU hangs") != 1 {
+			t.Error(b.logs)
+		}
+	})
+}

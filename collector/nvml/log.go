@@ -64,7 +64,8 @@ func advice(fault string) string {
 	case "no_library":
 		return "install the NVIDIA driver, or set gpus.library to its libnvidia-ml.so.1"
 	case "no_driver":
-		return "load the NVIDIA driver (nvidia-smi must work), or remove the section gpus on machines without GPUs"
+		return "load the NVIDIA driver; if nvidia-smi works, let the service or container see its devices (PrivateDevices=no, the NVIDIA runtime); " +
+			"remove the section gpus on machines without GPUs"
 	case "no_permission":
 		return "give the process access to /dev/nvidiactl and /dev/nvidia*; in a container, let the NVIDIA runtime do so"
 	case "version_mismatch":
@@ -72,7 +73,7 @@ func advice(fault string) string {
 	case "no_gpu":
 		return "the driver runs but knows no GPU: look at dmesg, and at whether the container was given any"
 	case endedCrashed:
-		return "the driver's library may be at fault: look at the lines of the helper above"
+		return "the driver's library may be at fault: look at dmesg, and at what the helper may have said before"
 	case endedSilent:
 		return "the driver hangs: look at dmesg; a reboot may be needed if the helper cannot be ended"
 	default:
@@ -120,6 +121,7 @@ func (m *Monitor) sayHost(h *collector.GPUHost) {
 
 // sayGPU logs that a GPU does not answer, or does again, once. What all GPUs have in common is said of the host.
 func (m *Monitor) sayGPU(a *account, up bool, now time.Time) {
+	m.sayHang(a)
 	if up != a.said || m.saidHost != "up" || !up && m.settling(a, now) {
 		return
 	}
@@ -129,12 +131,31 @@ func (m *Monitor) sayGPU(a *account, up bool, now time.Time) {
 	a.said = !up
 	args := []any{"hw_id", a.id, "index", a.info.Index, "name", a.info.Name}
 	if up {
+		a.hung = false
 		if a.told {
 			m.log.log.Info("GPU answers again", args...)
 		}
 		return
 	}
-	a.told = m.log.warn("gpu "+a.id, maxTrouble, "GPU does not answer", append(args, "state", a.state.String(), "detail", trouble(a))...)
+	a.told = m.log.warn("gpu "+a.id, maxTrouble, "GPU does not answer", append(args, "state", stateOf(a), "detail", trouble(a))...)
+	a.hung = a.state == helper.Hung
+}
+
+// stateOf is how the GPU does, in one word.
+func stateOf(a *account) string {
+	if a.gone {
+		return "gone"
+	}
+	return a.state.String()
+}
+
+// sayHang logs what comes to light a little later: that a GPU which does not answer hangs.
+func (m *Monitor) sayHang(a *account) {
+	if !a.said || a.hung || a.gone || a.state != helper.Hung {
+		return
+	}
+	a.hung = true
+	m.log.warn("hang "+a.id, maxTrouble, "GPU hangs", "hw_id", a.id, "index", a.info.Index, "name", a.info.Name, "detail", trouble(a))
 }
 
 // sayShut logs that a GPU cannot be opened, once. Nobody knows which it is.

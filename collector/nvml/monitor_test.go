@@ -55,8 +55,8 @@ func TestCrashes(t *testing.T) {
 		defer b.stop()
 		b.sleep(400 * time.Second)
 		var gaps []int
-		for i, s := range b.starts[1:] {
-			gaps = append(gaps, int((s - b.starts[i]).Seconds()))
+		for i, s := range b.times()[1:] {
+			gaps = append(gaps, int((s - b.times()[i]).Seconds()))
 		}
 		if want := []int{1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60}; !slices.Equal(gaps, want) {
 			t.Errorf("helpers were started after %v", gaps)
@@ -83,7 +83,7 @@ func TestBackoffBeginsAnewAfterAMinuteOfHealth(t *testing.T) {
 		}).run()
 		defer b.stop()
 		b.sleep(4 * time.Minute)
-		if gap := b.starts[7] - b.starts[6] - 2*time.Minute; gap != time.Second {
+		if gap := b.times()[7] - b.times()[6] - 2*time.Minute; gap != time.Second {
 			t.Errorf("after a crash of a helper that was well the next came after %s", gap)
 		}
 	})
@@ -197,7 +197,7 @@ func TestUnkillable(t *testing.T) {
 		if b.views.Load()-views < 10 {
 			t.Error("views have stopped")
 		}
-		b.all[0].end(nil)
+		b.one(0).end(nil)
 		b.sleep(10 * time.Second)
 		if h := b.now().Host; !h.Up || h.Helpers != 2 || b.exits("silent") != 1 {
 			t.Errorf("after one was reaped: %+v", h)
@@ -254,8 +254,8 @@ func TestNoLibrary(t *testing.T) {
 		if h := b.now().Host; h.Fault != "no_library" || h.Detail != "no such file" || b.exits("again") != 5 || h.Helpers != 0 {
 			t.Errorf("%d starts, %+v", b.count(), h)
 		}
-		if b.starts[4] != 20*time.Second {
-			t.Errorf("the fifth was started after %s", b.starts[4])
+		if b.times()[4] != 20*time.Second {
+			t.Errorf("the fifth was started after %s", b.times()[4])
 		}
 		if n := b.logs.count("install the NVIDIA driver, or set gpus.library"); n != 1 || b.logs.count("level=WARN") != 1 {
 			t.Error(b.logs)
@@ -289,8 +289,8 @@ func TestSlowInitialisation(t *testing.T) {
 		}).run()
 		defer b.stop()
 		b.sleep(10 * time.Minute)
-		if n := b.count(); n != 8 || b.starts[1] != 80*time.Second {
-			t.Errorf("%d starts: %v", n, b.starts)
+		if n := b.count(); n != 8 || b.times()[1] != 80*time.Second {
+			t.Errorf("%d starts: %v", n, b.times())
 		}
 	})
 }

@@ -51,7 +51,7 @@ func TestRandomLives(t *testing.T) {
 				t.Errorf("%d helpers are shown", h.Helpers)
 			}
 			if t.Failed() {
-				t.Fatalf("seed %d: %v", s, b.starts)
+				t.Fatalf("seed %d: %v", s, b.times())
 			}
 			starts += b.count()
 			views += int(b.views.Load())

@@ -304,7 +304,7 @@ func TestReplacementTakesOver(t *testing.T) {
 		if b.count() != 2 {
 			t.Fatalf("%d helpers", b.count())
 		}
-		b.all[0].end(errors.New("crash"))
+		b.one(0).end(errors.New("crash"))
 		for range 12 {
 			b.sleep(time.Second)
 			if h := b.now().Host; !h.Up || !b.gpu("GPU-0").Up {
@@ -351,7 +351,7 @@ func TestBesideOneThatCannotBeEnded(t *testing.T) {
 		if h := b.now().Host; b.count() != 2 || !h.Up || h.Seen != fleet-1 || h.Helpers != 2 {
 			t.Errorf("%d starts, %+v", b.count(), h)
 		}
-		b.all[0].end(nil)
+		b.one(0).end(nil)
 		b.sleep(6 * time.Second)
 		if b.count() != 3 {
 			t.Errorf("%d starts once it has ended", b.count())

@@ -177,9 +177,17 @@ func gpuName(g *collector.GPU) label {
 	return label{short(clean(name), 48), clean(name + " " + g.Info.Name + " " + g.ID)}
 }
 
-// order sorts worst first, then newest; what has no time comes after what has.
+// order sorts worst first, then what is so now before what has happened, then newest; what has no time comes after what has.
 func order(found []problem) {
 	slices.SortStableFunc(found, func(a, b problem) int {
-		return cmp.Or(cmp.Compare(b.level, a.level), cmp.Compare(b.at, a.at))
+		return cmp.Or(cmp.Compare(b.level, a.level), a.happened()-b.happened(), cmp.Compare(b.at, a.at))
 	})
+}
+
+// happened is 1 for what is over and will leave the list by itself, and 0 for what is so as long as it is shown.
+func (p problem) happened() int {
+	if p.What == kindWords[jobFailed] || strings.HasPrefix(p.What, "XID ") {
+		return 1
+	}
+	return 0
 }

@@ -171,3 +171,24 @@ func inOrder(t *testing.T, text string, parts ...string) {
 		text = text[i+len(p):]
 	}
 }
+
+// TestWhatIsSoComesBeforeWhatHappened: a night of failed jobs must not hide a GPU that does not answer, nor a job that stands still.
+func TestWhatIsSoComesBeforeWhatHappened(t *testing.T) {
+	at := func(second int64) collector.Time { return collector.Time(second * 1e9) }
+	found := []problem{
+		{What: kindWords[jobFailed], level: critical, at: at(9)}, {What: "GPU silent", level: critical, at: at(2)}, {What: "XID 79", level: critical, at: at(8)},
+		{What: "GPU slowed", level: warning, at: at(10)},
+	}
+	order(found)
+	var got []string
+	for _, p := range found {
+		got = append(got, p.What)
+	}
+	if want := []string{"GPU silent", kindWords[jobFailed], "XID 79", "GPU slowed"}; !slices.Equal(got, want) {
+		t.Errorf("in order %q, want %q", got, want)
+	}
+	failed, stalled := finding{kind: jobFailed, level: critical, at: at(9)}, finding{kind: jobStalled, level: critical, at: at(1)}
+	if compareFindings(stalled, failed) >= 0 {
+		t.Error("a failed job comes before one that stands still")
+	}
+}

@@ -15,7 +15,7 @@ type overview struct {
 	snap     *collector.Snapshot
 	at       time.Time
 	kinds    map[string]string
-	findings []finding // worst and newest first; at most problemsMost
+	findings []finding // worst first, then what is so now, then newest; at most problemsMost
 	count    [critical + 1]int
 	failed   int // jobs that failed within the last hour
 	jobs     int
@@ -142,10 +142,18 @@ func wanted(v *collector.GPUView) map[collector.Key]string {
 }
 
 func compareFindings(a, b finding) int {
-	if c := cmp.Or(cmp.Compare(b.level, a.level), cmp.Compare(b.at, a.at), cmp.Compare(a.kind, b.kind)); c != 0 {
+	if c := cmp.Or(cmp.Compare(b.level, a.level), a.happened()-b.happened(), cmp.Compare(b.at, a.at), cmp.Compare(a.kind, b.kind)); c != 0 {
 		return c
 	}
 	return compareKeys(a.job, b.job)
+}
+
+// happened is 1 for what is over, which leaves the list by itself, and 0 for what is so as long as it is shown: that comes first.
+func (f finding) happened() int {
+	if f.kind == jobFailed {
+		return 1
+	}
+	return 0
 }
 
 func compareKeys(a, b *collector.Job) int {
