@@ -270,16 +270,16 @@ func TestViewersAreBounded(t *testing.T) {
 func TestLooksAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := bubble(t, 5)
-		passes := 0
-		s.look.snapshot = func() *collector.Snapshot { passes++; return w.snapshot() }
+		var passes atomic.Int64
+		s.look.snapshot = func() *collector.Snapshot { passes.Add(1); return w.snapshot() }
 		s.viewers = make(chan struct{}, 100)
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 100 {
 			watch(ctx, s, "/api/v1/events?")
 		}
 		time.Sleep(10 * time.Second)
-		if passes > 12 {
-			t.Errorf("%d passes in ten seconds", passes)
+		if n := passes.Load(); n > 12 {
+			t.Errorf("%d passes in ten seconds", n)
 		}
 		cancel()
 		synctest.Wait()
