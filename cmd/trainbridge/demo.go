@@ -5,19 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
-
-	"github.com/trainbridge/trainbridge/collector/nvml/nvmltest"
-	"github.com/trainbridge/trainbridge/collector/wandb/wandbtest"
 )
 
 // demoOptions are the flags of the demo.
@@ -27,11 +22,14 @@ type demoOptions struct {
 	seed     int64
 	state    string
 	web      webOptions
+
+	interval time.Duration // of all polls, and
+	hurry    float64       // how much faster than real scenarios act: only tests set them
 }
 
 func (p *program) demoCommand(c *kingpin.CmdClause) command {
 	o := &demoOptions{web: webOptions{FlagConfig: webFlags(c), lifecycle: true, historyEvery: time.Second}}
-	c.Flag("scenario", "What the jobs and the GPUs do; list prints the choices.").Default("fleet").StringVar(&o.scenario)
+	c.Flag("scenario", "What happens: to jobs, GPUs, sources or the bridge; list prints the choices and the alerts that they fire.").Default("fleet").StringVar(&o.scenario)
 	c.Flag("speed", "How much faster than real the jobs train.").Default("30").Float64Var(&o.speed)
 	c.Flag("seed", "The same seed makes the same jobs.").Default("1").Int64Var(&o.seed)
 	c.Flag("state.directory", "An empty or new folder to keep the state in, to look at; otherwise it is removed at the end.").StringVar(&o.state)
@@ -43,34 +41,10 @@ func (p *program) demoCommand(c *kingpin.CmdClause) command {
 	}
 }
 
-// demoScenario is one story: of the jobs of W&B, or of the GPUs.
-type demoScenario struct{ name, text string }
-
-func demoScenarios() []demoScenario {
-	var all []demoScenario
-	for _, s := range wandbtest.Scenarios() {
-		all = append(all, demoScenario{s.Name, s.Description})
-	}
-	for _, s := range nvmltest.Scenarios() {
-		if !slices.ContainsFunc(all, func(o demoScenario) bool { return o.name == s.Name }) {
-			all = append(all, demoScenario{s.Name, s.Description})
-		}
-	}
-	return all
-}
-
-func listScenarios(w io.Writer) error {
-	for _, s := range demoScenarios() {
-		if _, err := fmt.Fprintf(w, "%-20s %s\n", s.name, s.text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // demo runs simulated services and a bridge that watches them, with a real configuration in a folder of its own.
 func (p *program) demo(ctx context.Context, o *demoOptions) error {
-	if err := o.check(); err != nil {
+	story, err := o.check()
+	if err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "trainbridge-demo-")
@@ -79,8 +53,8 @@ func (p *program) demo(ctx context.Context, o *demoOptions) error {
 	}
 	defer os.RemoveAll(dir)
 	var running []*task
-	sources := ""
-	for _, s := range demoServices(o) {
+	sources, world := "", &demoWorld{file: filepath.Join(dir, "trainbridge.yml"), hurry: max(o.hurry, 1)}
+	for _, s := range demoServices(o, world) {
 		tasks, address, err := s.start(ctx, dir)
 		running = append(running, tasks...)
 		if err != nil {
@@ -88,7 +62,7 @@ func (p *program) demo(ctx context.Context, o *demoOptions) error {
 		}
 		sources += strings.ReplaceAll(s.source, "ADDRESS", address)
 	}
-	err = p.demoBridge(ctx, o, dir, sources)
+	err = p.demoBridge(ctx, o, &demoBridge{scenario: story, world: world, dir: dir, sources: sources})
 	return errors.Join(err, stopTasks(ctx, running))
 }
 
@@ -126,20 +100,20 @@ func stopTasks(ctx context.Context, running []*task) error {
 	return errors.Join(errs...)
 }
 
-func (o *demoOptions) check() error {
-	known := slices.ContainsFunc(demoScenarios(), func(s demoScenario) bool { return s.name == o.scenario })
+func (o *demoOptions) check() (scenario, error) {
+	s, err := findScenario(o.scenario)
 	switch {
-	case !known:
-		return fmt.Errorf("--scenario=%s: unknown; --scenario=list prints the choices", o.scenario)
+	case err != nil:
+		return s, err
 	case !(o.speed > 0):
-		return fmt.Errorf("--speed=%v: must be above 0", o.speed)
+		return s, fmt.Errorf("--speed=%v: must be above 0", o.speed)
 	case o.state == "":
-		return nil
+		return s, nil
 	}
 	if entries, err := os.ReadDir(o.state); err == nil && len(entries) > 0 {
-		return fmt.Errorf("--state.directory=%s is not empty: its jobs would be those of another time; name a new folder", o.state)
+		return s, fmt.Errorf("--state.directory=%s is not empty: its jobs would be those of another time; name a new folder", o.state)
 	}
-	return nil
+	return s, nil
 }
 
 // demoConfig is a configuration as an operator writes it, but with short intervals.
@@ -152,7 +126,16 @@ sources:%s
   jobs: true
 `
 
-func (p *program) demoBridge(ctx context.Context, o *demoOptions, dir, sources string) error {
+// demoBridge is what the demo's bridge is made from.
+type demoBridge struct {
+	scenario scenario
+	world    *demoWorld
+	dir      string
+	sources  string // of the configuration
+}
+
+// writeConfig writes the configuration file.
+func (d *demoBridge) writeConfig(o *demoOptions) error {
 	state := "state"
 	if o.state != "" {
 		var err error
@@ -160,29 +143,55 @@ func (p *program) demoBridge(ctx context.Context, o *demoOptions, dir, sources s
 			return fmt.Errorf("--state.directory: %w", err)
 		}
 	}
-	file := filepath.Join(dir, "trainbridge.yml")
 	quoted, err := json.Marshal(state)
 	if err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
-	if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, quoted, sources, demoGPUs), 0o600); err != nil {
+	text, err := edit(fmt.Sprintf(demoConfig, quoted, d.sources, demoGPUs), d.scenario.config)
+	if err != nil {
+		return err
+	}
+	if o.interval > 0 {
+		every := ": " + o.interval.String()
+		text = strings.NewReplacer(": 1s", every, ": 2s", every).Replace(text)
+	}
+	if err := os.WriteFile(d.world.file, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
-	s, err := loadConfig(file, p.getenv)
+	return nil
+}
+
+func (p *program) demoBridge(ctx context.Context, o *demoOptions, d *demoBridge) error {
+	if err := d.writeConfig(o); err != nil {
+		return err
+	}
+	s, err := loadConfig(d.world.file, p.getenv)
 	if err != nil {
 		return err
 	}
 	if err := p.demoListen(ctx, o); err != nil {
 		return err
 	}
-	host, err := newDemoHost(o, dir)
+	host, err := newDemoHost(o, d)
 	if err != nil {
 		return err
 	}
-	p.tour(o, file, s.push.otlp.Enabled())
+	p.tour(o, d, s.push.otlp.Enabled())
 	b := newBridge(o.web, p.log, p.getenv, p.hangup)
+	d.world.reload = b.requestReload
 	machine := start(func(ctx context.Context) error { return host.run(ctx, b.snapshot) })
-	return errors.Join(b.serve(ctx, s), machine.stop(context.WithoutCancel(ctx)))
+	acting := start(func(ctx context.Context) error { return p.act(ctx, d) })
+	err = b.serve(ctx, s)
+	end := context.WithoutCancel(ctx)
+	return errors.Join(err, acting.stop(end), machine.stop(end))
+}
+
+// act plays the scenario. The demo goes on without it.
+func (p *program) act(ctx context.Context, d *demoBridge) error {
+	if err := d.world.play(ctx, &d.scenario); err != nil {
+		p.log.Error("the scenario is not played to its end", "err", err)
+	}
+	return nil
 }
 
 // demoListen opens the address, or any free port if the default one is taken.
@@ -204,25 +213,24 @@ func (p *program) demoListen(ctx context.Context, o *demoOptions) error {
 }
 
 // tour says where to look and what to see.
-func (p *program) tour(o *demoOptions, file string, push bool) {
+func (p *program) tour(o *demoOptions, d *demoBridge, push bool) {
 	base := "http://" + o.web.listeners[0].Addr().String()
-	for _, s := range demoScenarios() {
-		if s.name == o.scenario {
-			fmt.Fprintf(p.stdout, "Scenario %s, %g times as fast as real: %s\n\n", s.name, o.speed, s.text)
-		}
+	fmt.Fprintf(p.stdout, "Scenario %s, %g times as fast as real: %s\n\n", o.scenario, o.speed, d.scenario.description)
+	if len(d.scenario.alerts) > 0 {
+		fmt.Fprintf(p.stdout, "With the rules of dashboards/alerts it fires %s.\n\n", strings.Join(d.scenario.alerts, ", "))
 	}
 	export := "set OTEL_EXPORTER_OTLP_ENDPOINT to send metrics and traces to a receiver"
 	if push {
 		export = "metrics and traces also go to the OTLP endpoint of the environment"
 	}
 	gpus := "They are as the scenario says:"
-	switch o.gpuScenario() {
-	case "healthy":
+	switch {
+	case o.gpuScenario() == "healthy" && !strings.HasPrefix(o.scenario, "gpu_"):
 		gpus = "All of them are well:"
-	case "fleet":
+	case o.gpuScenario() == "fleet":
 		gpus = "Again and again, for a minute or two,\n     one idles under a job, one spins without working, one is lost with an XID 79, and one is throttled by heat:"
 	}
-	fmt.Fprint(p.stdout, strings.NewReplacer("BASE", base, "FILE", file, "EXPORT", export, "GPUS", gpus).Replace(demoTour))
+	fmt.Fprint(p.stdout, strings.NewReplacer("BASE", base, "FILE", d.world.file, "EXPORT", export, "GPUS", gpus).Replace(demoTour))
 }
 
 const demoTour = `Where to look

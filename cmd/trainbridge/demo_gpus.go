@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -37,24 +38,54 @@ func (o *demoOptions) gpuScenario() string {
 	return "healthy"
 }
 
-// demoHost is the virtual machine, whose GPUs go to the jobs that the bridge sees running.
+// demoHost is the virtual machine, whose GPUs go to the jobs that the bridge sees running, unless the scenario wants otherwise.
 type demoHost struct {
 	host  *nvmltest.Host
-	files nvmltest.Files
+	files nvmltest.Files // of the host alone
+	state string         // what the bridge reads: the host's state, and what the scenario does to it
+	wrote nvmltest.State
+	world *demoWorld
 }
 
-func newDemoHost(o *demoOptions, dir string) (*demoHost, error) {
+func newDemoHost(o *demoOptions, d *demoBridge) (*demoHost, error) {
 	host, err := nvmltest.NewHost(nvmltest.HostOptions{Seed: o.seed, Speed: o.speed, Scenario: o.gpuScenario(), Sources: demoGPUSources()})
 	if err != nil {
 		return nil, err
 	}
-	h := &demoHost{host: host, files: nvmltest.Files{State: filepath.Join(dir, "gpus.json"), Mappings: filepath.Join(dir, "gpu-jobs")}}
-	host.Advance(time.Now(), nil) // so that the files are there when they are first looked for
-	return h, host.Write(h.files)
+	h := &demoHost{
+		host: host, world: d.world, state: filepath.Join(d.dir, "gpus.json"),
+		files: nvmltest.Files{State: filepath.Join(d.dir, "gpus-well.json"), Mappings: filepath.Join(d.dir, "gpu-jobs")},
+	}
+	return h, h.advance(nil) // so that the files are there when they are first looked for
+}
+
+// advance lets time pass until now, with the jobs that run now.
+func (h *demoHost) advance(running []nvmltest.Job) error {
+	h.host.Advance(time.Now(), h.world.jobsOnGPUs(running))
+	if err := h.host.Write(h.files); err != nil {
+		return err
+	}
+	state := h.world.state(h.host)
+	if reflect.DeepEqual(state, h.wrote) {
+		return nil
+	}
+	h.wrote = state
+	return state.Write(h.state)
 }
 
 func (h *demoHost) run(ctx context.Context, snapshot func() *collector.Snapshot) error {
-	return h.host.Run(ctx, h.files, func() []nvmltest.Job { return runningOnGPUs(snapshot()) })
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := h.advance(runningOnGPUs(snapshot())); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 func runningOnGPUs(snap *collector.Snapshot) []nvmltest.Job {

@@ -28,32 +28,37 @@ type demoService struct {
 }
 
 // demoServices are the services of the demo, one for each kind of source.
-func demoServices(o *demoOptions) []demoService {
-	return []demoService{wandbDemo(o), runaiDemo(o), aitemsDemo(o), tensoroneDemo(o)}
+func demoServices(o *demoOptions, w *demoWorld) []demoService {
+	return []demoService{wandbDemo(o, w), runaiDemo(o, w), aitemsDemo(o, w), tensoroneDemo(o, w)}
 }
 
 // demoKey is what the simulated services take as a key.
 const demoKey = "demo-key-of-a-simulated-service"
 
-// wandbScenario is the story of the W&B jobs.
+// wandbScenario is the story of the W&B jobs: the scenario itself if it is one of theirs, all that can be seen beside a story of the
+// GPUs, and none beside an act.
 func (o *demoOptions) wandbScenario() string {
 	for _, s := range wandbtest.Scenarios() {
 		if s.Name == o.scenario {
 			return s.Name
 		}
 	}
+	if s, err := findScenario(o.scenario); err == nil && s.after > 0 {
+		return "healthy"
+	}
 	return wandbtest.Scenarios()[0].Name
 }
 
-func wandbDemo(o *demoOptions) demoService {
+func wandbDemo(o *demoOptions, w *demoWorld) demoService {
 	service := wandbtest.New(wandbtest.Options{Key: demoKey, Seed: o.seed})
+	w.wandb = service
 	fleet := wandbtest.NewFleet(service, wandbtest.FleetOptions{Seed: o.seed, Speed: o.speed, Scenario: o.wandbScenario()})
 	return demoService{
 		handler: service,
 		run: func(ctx context.Context, dir string) error {
 			training := start(fleet.Run)
 			fleet.Advance(0)
-			err := keepListing(ctx, dir, fleet)
+			err := keepListing(ctx, dir, func() []wandbtest.FleetJob { return w.list(fleet.Jobs()) })
 			return errors.Join(err, training.stop(context.WithoutCancel(ctx)))
 		},
 		files: map[string]string{"wandb.key": demoKey, "jobs.json": "[]"},
@@ -73,8 +78,9 @@ func wandbDemo(o *demoOptions) demoService {
 	}
 }
 
-func runaiDemo(o *demoOptions) demoService {
+func runaiDemo(o *demoOptions, w *demoWorld) demoService {
 	service := runaitest.New(runaitest.Options{ClientID: "trainbridge", ClientSecret: demoKey, Seed: o.seed})
+	w.runai = service
 	// In real time an ended workload stays listed for minutes, so that there is time to look at it.
 	keep := time.Duration(float64(5*time.Minute) * o.speed)
 	fleet := runaitest.NewFleet(service, runaitest.FleetOptions{Seed: o.seed, Speed: o.speed, Keep: keep, Forget: 3 * keep})
@@ -97,8 +103,9 @@ func runaiDemo(o *demoOptions) demoService {
 	}
 }
 
-func aitemsDemo(o *demoOptions) demoService {
+func aitemsDemo(o *demoOptions, w *demoWorld) demoService {
 	service := aitemstest.New(aitemstest.Options{AccessKey: "demo-access-key", SecretKey: demoKey, Seed: o.seed})
+	w.aitems = service
 	fleet := aitemstest.NewFleet(service, aitemstest.FleetOptions{Seed: o.seed, Speed: o.speed})
 	return demoService{
 		handler: service,
@@ -117,8 +124,9 @@ func aitemsDemo(o *demoOptions) demoService {
 	}
 }
 
-func tensoroneDemo(o *demoOptions) demoService {
+func tensoroneDemo(o *demoOptions, w *demoWorld) demoService {
 	service := tensoronetest.New(tensoronetest.Options{Key: demoKey, Seed: o.seed, List: true, ReadsPerHour: demoReads})
+	w.tensorone = service
 	fleet := tensoronetest.NewFleet(service, tensoronetest.FleetOptions{Seed: o.seed, Speed: o.speed})
 	return demoService{
 		handler: service,
@@ -141,12 +149,12 @@ func tensoroneDemo(o *demoOptions) demoService {
 // demoReads is what the simulated TensorOne allows in an hour: more than the real one, for time passes faster.
 const demoReads = 100_000
 
-// keepListing writes the jobs that the fleet has to a file that the bridge watches.
-func keepListing(ctx context.Context, dir string, fleet *wandbtest.Fleet) error {
+// keepListing writes the jobs that there are to a file that the bridge watches.
+func keepListing(ctx context.Context, dir string, jobs func() []wandbtest.FleetJob) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if err := writeListing(filepath.Join(dir, "jobs.json"), fleet.Jobs()); err != nil {
+		if err := writeListing(filepath.Join(dir, "jobs.json"), jobs()); err != nil {
 			return err
 		}
 		select {
