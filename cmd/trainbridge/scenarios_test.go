@@ -300,7 +300,7 @@ func shows(t *testing.T, name string, hurry float64, sign func(exposition) bool)
 			err = stopped
 		}
 	}()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if m := listening.FindStringSubmatch(l.out.String()); m != nil {
 			l.base = "http://" + m[1]
 			if sign(exposition(l.metrics())) {
