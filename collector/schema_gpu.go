@@ -290,7 +290,7 @@ func hostStateRows() []hostRow {
 
 func helperRows() []hostRow {
 	return []hostRow{
-		hostGauge("nvml.helpers", "{process}", "Helper processes that are alive: 1, or 2 while one that hangs cannot be ended.",
+		hostGauge("nvml.helpers", "{process}", "Helper processes that are alive: 1, or 2 while another takes over, or while one that hangs cannot be ended.",
 			func(h *GPUHost) (float64, bool) { return float64(h.Helpers), true }),
 		hostCounter("nvml.helper.starts", "{start}", "Helper processes started.", nil,
 			func(h *GPUHost, to *Points) { to.Add(float64(h.Starts)) }),
