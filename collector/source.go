@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"log/slog"
+	"net"
 	"time"
 )
 
@@ -53,7 +54,11 @@ type Env struct {
 	Name   string // the operator's name of the source, label training_source
 	Log    *slog.Logger
 	Health *Health // where the source's HTTP client reports its requests
+	Dial   Dial    // how the source's HTTP client connects; nil: as it does by itself
 }
+
+// Dial opens a connection, as [net.Dialer.DialContext] does.
+type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Cadence is how often a source is polled. A zero duration takes the default.
 type Cadence struct {

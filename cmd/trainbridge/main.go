@@ -9,7 +9,7 @@
 //
 // # Running
 //
-// The configuration is one YAML file; see [fileConfig] for its fields, and the Config type of each source for those of the
+// The configuration is one YAML file; see package program for its fields, and the Config type of each source for those of the
 // source. SIGHUP reads it again: sources that did not change are not touched, and a file with mistakes changes nothing. State
 // that must survive is in state.directory; the last committed totals are served as soon as it is open, before
 // any source has answered. SIGTERM and SIGINT end the program with code 0 within ten seconds: polls stop, what was read is
@@ -32,6 +32,8 @@ import (
 	"syscall"
 
 	"github.com/prometheus/common/version"
+
+	"github.com/trainbridge/trainbridge/cmd/internal/program"
 )
 
 func main() {
@@ -42,8 +44,7 @@ func main() {
 	if version.Version == "" { // not set by a release build
 		version.Version = moduleVersion()
 	}
-	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, hangup: hangup}
-	os.Exit(p.run(ctx, os.Args[1:]))
+	os.Exit(program.Main(ctx, os.Args[1:], hangup))
 }
 
 // moduleVersion is the version that go install was asked for, or devel.

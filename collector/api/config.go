@@ -170,6 +170,13 @@ func isLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
+// SetDial sets Dial if there is something to set.
+func (c *Config) SetDial(dial config.DialContextFunc) {
+	if dial != nil {
+		c.Dial = dial
+	}
+}
+
 func (c *Config) dial() config.DialContextFunc {
 	if c.Dial != nil {
 		return c.Dial

@@ -3,6 +3,7 @@ package nvml
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -15,9 +16,12 @@ import (
 
 // Env is what a [Monitor] is given.
 type Env struct {
-	Log      *slog.Logger
-	Publish  func(*collector.GPUView) // called with each new view, from one goroutine; it must be quick
-	Command  []string                 // how to start a helper; empty: this program with nvml-helper
+	Log     *slog.Logger
+	Publish func(*collector.GPUView) // called with each new view, from one goroutine; it must be quick
+	Command []string                 // how to start a helper; empty: this program with nvml-helper
+	// Within is the whole life of a helper inside this process, such as [HelperMain], for libraries that can do no harm. It ends
+	// with in. Nil starts processes.
+	Within   func(ctx context.Context, in io.Reader, out io.Writer) error
 	JobOfPod func(namespace, pod string) (collector.Key, bool)
 	Hostname string
 }
@@ -85,12 +89,12 @@ func New(c Config, env Env) (*Monitor, error) {
 	if env.Publish == nil {
 		env.Publish = func(*collector.GPUView) {}
 	}
-	command, err := commandOf(env.Command)
+	start, err := starterOf(env)
 	if err != nil {
 		return nil, err
 	}
 	m := &Monitor{
-		config: c, env: env, start: startCommand(command), isCounter: collector.GPUCounters(), silence: c.silence(),
+		config: c, env: env, start: start, isCounter: collector.GPUCounters(), silence: c.silence(),
 		log: &limitedLog{log: env.Log, by: map[string]*reason{}}, messages: make(chan message), stopped: make(chan struct{}),
 		alive: new(atomic.Int32), memory: newMemory(time.Now()), lives: map[*life]bool{}, looking: newLooking(),
 		saidShut: map[int]bool{},

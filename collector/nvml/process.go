@@ -41,6 +41,18 @@ func commandOf(command []string) ([]string, error) {
 	return []string{self, "nvml-helper"}, nil
 }
 
+// starterOf is how a monitor starts its helpers.
+func starterOf(env Env) (starter, error) {
+	if env.Within != nil {
+		return startWithinProcess(env.Within), nil
+	}
+	command, err := commandOf(env.Command)
+	if err != nil {
+		return nil, err
+	}
+	return startCommand(command), nil
+}
+
 // environment is all that a helper knows of the environment: where libraries are. Secrets of the bridge stay out of a process
 // that runs foreign code.
 func environment() []string {

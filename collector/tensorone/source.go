@@ -49,6 +49,7 @@ func New(c Config, env collector.Env) (*Source, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
+	c.HTTP.SetDial(env.Dial)
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
 	}

@@ -23,6 +23,7 @@ type Options struct {
 	Log        *slog.Logger               // required
 	Version    string                     // of the bridge: service.version, scope version and user agent
 	JobLabels  []string                   // labels of training_job_info, in either spelling, to put on all series of a job
+	Dial       collector.Dial             // how receivers are connected to, by HTTP only; nil: as usual
 }
 
 // Exporter sends metrics and spans. Its methods may be called from several goroutines; Run only once.
@@ -93,7 +94,7 @@ func newClient(s Signal, o Options, method string) (client, metric.Exporter, err
 		sdk, err := newSelfGRPC(context.Background(), s, conn)
 		return c, sdk, err
 	}
-	h, err := newHTTP(s, agent)
+	h, err := newHTTP(s, agent, o.Dial)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -23,8 +23,8 @@ import (
 
 // newHTTP is the client that every request of a signal goes through, the SDK's included: it adds the headers, reads
 // certificates anew when they change, and follows no redirect.
-func newHTTP(s Signal, agent string) (*http.Client, error) {
-	base, err := newTransport(s)
+func newHTTP(s Signal, agent string, dial collector.Dial) (*http.Client, error) {
+	base, err := newTransport(s, dial)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func newHTTP(s Signal, agent string) (*http.Client, error) {
 	}, nil
 }
 
-func newTransport(s Signal) (http.RoundTripper, error) {
+func newTransport(s Signal, dial collector.Dial) (http.RoundTripper, error) {
 	t, err := config.NewTLSConfig(&s.TLS)
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
@@ -45,6 +45,7 @@ func newTransport(s Signal) (http.RoundTripper, error) {
 		protocols.SetHTTP2(true)
 		return &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            dial,
 			TLSClientConfig:        t,
 			TLSHandshakeTimeout:    10 * time.Second,
 			MaxIdleConnsPerHost:    2,

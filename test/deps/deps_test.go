@@ -18,7 +18,7 @@ const (
 	module    = "github.com/trainbridge/trainbridge"
 	core      = module + "/collector"
 	exporters = module + "/exporters"
-	program   = module + "/cmd/trainbridge"
+	program   = module + "/cmd/internal/program"
 )
 
 // foreign are the modules whose types must not come into anything below collector.
@@ -109,7 +109,7 @@ func forbidden(graph map[string]goPackage, importer, imported string) string {
 		return ""
 	case importer == core:
 		return "the core imports only the standard library"
-	case ours && below(imported, module+"/cmd"):
+	case ours && below(imported, module+"/cmd") && !below(importer, module+"/cmd"):
 		return "nothing imports the program"
 	case ours && below(imported, module+"/test"):
 		return "nothing imports the tests"
@@ -120,7 +120,7 @@ func forbidden(graph map[string]goPackage, importer, imported string) string {
 			return "an exporter imports only the core"
 		}
 	case importer != program && importsBothSides(graph[importer].Imports):
-		return "only cmd/trainbridge imports both sides"
+		return "only cmd/internal/program imports both sides"
 	}
 	return ""
 }

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package main
-
-import "os"
-
-// ownOutput is standard output: no library that could print is loaded here.
-func ownOutput() (*os.File, error) { return os.Stdout, nil }
