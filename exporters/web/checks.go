@@ -15,6 +15,7 @@ type level uint8
 
 const (
 	fine level = iota
+	note       // is worth knowing, and no trouble
 	warning
 	critical
 )
@@ -22,19 +23,27 @@ const (
 // kind is what a check found.
 type kind uint8
 
-// The checks of jobs, worst first.
+// The checks of jobs: what is so now, worst first, then what is over.
 const (
-	jobFailed kind = iota + 1
-	jobNotFinite
+	jobNotFinite kind = iota + 1
+	jobSpins
 	jobStalled
-	jobLost
 	jobOverBudget
+	jobIdle
+	jobPartIdle
+	jobFailed
+	jobLost
 )
+
+// past is what is over and leaves the list by itself.
+func (k kind) past() bool { return k >= jobFailed }
 
 // Bounds of the checks; the package comment tells them to people.
 const (
 	newsFor      = time.Hour // how long a failure, a lost job or a fault of a GPU is news
 	stalledAfter = 10 * time.Minute
+	stormFor     = 30 * time.Minute
+	stormFrom    = 3  // failures of one source and project within that time
 	stalledTimes = 10 // median intervals between steps
 	oldNews      = 24 * time.Hour
 	expirySoon   = 7 * 24 * time.Hour
@@ -50,12 +59,14 @@ type finding struct {
 
 // checks judge jobs at one moment.
 type checks struct {
-	now     collector.Time
-	sources map[string]*collector.SourceView
+	now      collector.Time
+	sources  map[string]*collector.SourceView
+	troubles gpuTroubles
 }
 
-func newChecks(snap *collector.Snapshot, now time.Time) *checks {
+func newChecks(snap *collector.Snapshot, now time.Time, h *History) *checks {
 	c := &checks{now: collector.TimeOf(now), sources: map[string]*collector.SourceView{}}
+	c.troubles = h.troubles(snap, c.now)
 	for _, s := range snap.Sources {
 		c.sources[s.Name] = s
 	}
@@ -81,12 +92,15 @@ func (c *checks) job(to []finding, j *collector.Job) []finding {
 	if at, bad := notFinite(j, c); bad {
 		to = append(to, finding{jobNotFinite, critical, at, j})
 	}
-	if c.stalled(j) {
+	n := len(to)
+	to = c.gpus(to, j)
+	if hangs := len(to) > n && to[n].kind == jobSpins; !hangs && c.stalled(j) { // that says why it is stalled
 		to = append(to, finding{jobStalled, critical, j.LastStep, j})
 	}
 	if _, _, over := overBudget(j); over {
-		to = append(to, finding{jobOverBudget, warning, j.Updated, j})
+		to = append(to, finding{jobOverBudget, critical, j.Updated, j})
 	}
+	slices.SortFunc(to[n:], func(a, b finding) int { return int(b.level) - int(a.level) })
 	return to
 }
 
@@ -175,32 +189,41 @@ func overBudget(j *collector.Job) (cost, budget collector.Reading, over bool) {
 // problem is a finding in words.
 type problem struct {
 	Level  sign
-	What   string // such as "failed"
+	What   string // such as "Job failed"
 	Name   label
 	Link   string
 	Why    string
+	Do     string // what somebody can do about it
+	Alert  string // the shipped alerts of it, by name, if there are any
 	Source string
+	When   string // what happened at that time
 	At     moment
+	First  moment // of several alike
+	Lead   string // what Jobs are
+	Jobs   []jobRef
+	More   string // how many others there are
 
 	level level
 	at    collector.Time
+	past  bool // it is over, and leaves the list by itself
+	n     int  // how many findings it stands for
 }
 
-var levelSigns = map[level]sign{critical: {"critical", "✖", "bad"}, warning: {"warning", "▲", "warn"}}
+var levelSigns = map[level]sign{critical: {"critical", "✖", "bad"}, warning: {"warning", "▲", "warn"}, note: {"note", "○", "quiet"}}
 
-var kindWords = map[kind]string{
-	jobFailed: "Job failed", jobNotFinite: "Not finite", jobStalled: "Job stalled", jobLost: "Job lost", jobOverBudget: "Over budget",
-}
+// Alerts are the shipped alerts of it.
+func (p problem) Alerts() []string { return strings.Fields(p.Alert) }
 
-func (f finding) problem(c clock) problem {
+func (c *checks) problem(f finding, at clock) problem {
+	w := kindWords[f.kind]
 	return problem{
-		Level: levelSigns[f.level], What: kindWords[f.kind], Name: nameOf(f.job), Link: jobLink(f.job.Key), Why: f.why(),
-		Source: clean(f.job.Key.Source), At: c.moment(f.at), level: f.level, at: f.at,
+		Level: levelSigns[f.level], What: w.what, Name: nameOf(f.job), Link: jobLink(f.job.Key), Why: c.why(f), Do: f.kind.doFor(f.job),
+		Alert: w.alert, Source: clean(f.job.Key.Source), When: w.when, At: at.moment(f.at), level: f.level, at: f.at, past: f.kind.past(), n: 1,
 	}
 }
 
 // why says in words what was found.
-func (f finding) why() string {
+func (c *checks) why(f finding) string {
 	j := f.job
 	switch f.kind {
 	case jobFailed:
@@ -210,6 +233,8 @@ func (f finding) why() string {
 	case jobStalled:
 		m, _ := median(j.Intervals)
 		return fmt.Sprintf("No step since %s; usually one every %s.", j.LastStep.Std().Format("2 Jan 15:04 UTC"), seconds(m))
+	case jobSpins, jobIdle, jobPartIdle:
+		return c.whyGPUs(f)
 	case jobLost:
 		return "The service no longer knows this job, so nobody can say how it ended."
 	case jobOverBudget:
@@ -224,45 +249,4 @@ func seconds(s float64) string {
 		return trimmed(math.Round(s*10)/10) + " s"
 	}
 	return span(time.Duration(s * float64(time.Second)))
-}
-
-// failureOf is the class of a failure and the service's words.
-func failureOf(j *collector.Job) string {
-	class := strings.ReplaceAll(clean(j.ErrorType), "_", " ")
-	if j.ErrorType == collector.OtherClass || class == "unspecified" {
-		class = ""
-	}
-	message := clean(j.Message)
-	switch {
-	case class == "" && message == "":
-		return "The service gives no reason."
-	case message == "":
-		return class
-	case class == "":
-		return message
-	}
-	return class + ": " + message
-}
-
-func badValues(j *collector.Job) string {
-	var losses, names []string
-	for _, r := range j.Readings {
-		if r.Metric == collector.Loss && isBad(r) {
-			losses = append(losses, clean(r.Label))
-		}
-	}
-	for _, n := range j.NonFinite {
-		names = append(names, short(clean(n.Name), 40)+" ("+grouped(int(min(n.N, math.MaxInt32)))+"×)")
-	}
-	if len(names) > 6 {
-		names = append(names[:6], "…")
-	}
-	text := "A value came as NaN, infinity or null."
-	if len(losses) > 0 {
-		text = strings.TrimSpace("The loss of "+strings.Join(losses, ", ")) + " is no number: the run has probably diverged."
-	}
-	if len(names) > 0 {
-		text += " Counted so far: " + strings.Join(names, ", ") + "."
-	}
-	return text
 }

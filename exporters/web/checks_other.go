@@ -10,52 +10,19 @@ import (
 	"github.com/trainbridge/trainbridge/collector"
 )
 
-// faultWords say what a class of errors means for whoever has to act.
-var faultWords = map[string]string{
-	"auth":         "the service refuses the credential; check that the key is still valid",
-	"dns":          "the name of the service cannot be resolved",
-	"connect":      "no connection to the service",
-	"tls":          "the service's certificate is not accepted",
-	"timeout":      "the service does not answer in time",
-	"rate_limited": "the service says that there are too many requests",
-	"quota":        "the quota at the service is used up",
-	"decode":       "the service's answers cannot be understood",
-	"too_large":    "the service's answers are too large",
-	"not_found":    "the address of the service is wrong, or what was asked for is gone",
-	"http_4xx":     "the service refuses the requests",
-	"http_5xx":     "the service reports an error of its own",
-}
-
-func faultWord(class string) string {
-	if w, ok := faultWords[class]; ok {
-		return w
-	}
-	return "polls fail; the log says why"
-}
-
 // sourceProblems are what is wrong with sources.
-func sourceProblems(snap *collector.Snapshot, kinds map[string]string, c clock) (found []problem) {
-	for _, s := range snap.Sources {
-		if _, configured := kinds[s.Name]; !configured {
+func sourceProblems(o *overview, c clock) (found []problem) {
+	for _, s := range o.snap.Sources {
+		if _, configured := o.kinds[s.Name]; !configured {
 			continue
 		}
-		base := problem{Name: labelOf(s.Name, 48), Link: "#sources", Source: clean(s.Name)}
-		h := s.Health
-		if h.Known && !h.Up {
-			base.What, base.Why, base.at = "Source down", sourceDown(s), h.LastSuccess
-			found = append(found, base.with(critical, c))
+		base := problem{Name: labelOf(s.Name, 48), Link: "#" + domID("s", s.Name), Source: clean(s.Name)}
+		if h := s.Health; h.Known && !h.Up {
+			found = append(found, base.down(o, s, c))
 		}
-		if left := h.CredentialExpiry.Std().Sub(c.now); h.CredentialExpiry.Known() && !h.Renewed && left < expirySoon {
-			base.What, base.at = "Credential expires", h.CredentialExpiry
-			base.Why = "The credential in use ends on " + date(h.CredentialExpiry) + ". Put a new one in its place before then."
-			l := warning
-			if left <= 0 {
-				base.What, base.Why, l = "Credential expired", "The credential in use ended on "+date(h.CredentialExpiry)+".", critical
-			}
-			found = append(found, base.with(l, c))
-		}
-		if d := h.DemandRatio; d != nil && *d > 1 {
-			base.What, base.at = "Requests short", 0
+		found = append(found, base.credential(s.Health, c)...)
+		if d := s.Health.DemandRatio; d != nil && *d > 1 {
+			base.What, base.Do = "Requests short", "Raise the request budget of this source, or the intervals."
 			base.Why = fmt.Sprintf("Asking as often as configured would take %s times the request budget, so jobs are asked less often.", number(*d))
 			found = append(found, base.with(warning, c))
 		}
@@ -63,25 +30,58 @@ func sourceProblems(snap *collector.Snapshot, kinds map[string]string, c clock) 
 	return found
 }
 
-func sourceDown(s *collector.SourceView) string {
-	why := strings.ToUpper(faultWord(s.Health.LastError)[:1]) + faultWord(s.Health.LastError)[1:] + "."
-	n := int64(0)
-	for _, p := range []collector.Phase{collector.Running, collector.Initializing, collector.Paused, collector.Stopping, collector.Pending} {
-		n += s.Jobs[p]
+// down says why a source does not answer, and how much is not known for that.
+func (p problem) down(o *overview, s *collector.SourceView, c clock) problem {
+	h := s.Health
+	class := faults[h.LastError]
+	why := faultWord(h.LastError)
+	p.What, p.at, p.When = "Source down", h.LastSuccess, "last answer"
+	p.Why = strings.ToUpper(why[:1]) + why[1:] + "."
+	p.Do, p.Alert = cmp.Or(class.do, "See the log."), cmp.Or(class.alert, "TrainingSourceDown")
+	l := warning
+	running, open := 0, 0
+	if n := o.phases[s.Name]; n != nil {
+		running = n[collector.Running]
+		open = running + n[collector.Initializing] + n[collector.Paused] + n[collector.Stopping] + n[collector.Pending]
 	}
-	if n > 0 {
-		why += " What is shown of its " + plural(int(n), "job that has not ended is old.", "jobs that have not ended is old.")
+	if open > 0 {
+		p.Why += " What is shown of its " + plural(open, "job that has not ended is old.", "jobs that have not ended is old.")
 	}
-	return why
+	if running > 0 && h.LastSuccess.Known() && c.now.Sub(h.LastSuccess.Std()) > silentFor {
+		l, p.Alert = critical, "TrainingSourceBlindToRunningJobs"
+	}
+	if h.LastError == "auth" {
+		l, p.Alert = critical, "TrainingSourceAuthRejected"
+	}
+	return p.with(l, c)
+}
+
+// credential says when a credential that a person has to renew ends.
+func (p problem) credential(h collector.HealthView, c clock) []problem {
+	left := h.CredentialExpiry.Std().Sub(c.now)
+	if !h.CredentialExpiry.Known() || h.Renewed || left >= expirySoon {
+		return nil
+	}
+	p.What, p.at, p.When, p.Alert = "Credential expires", h.CredentialExpiry, "ends", "TrainingSourceCredentialExpiring"
+	p.Why, p.Do = "The credential in use ends on "+date(h.CredentialExpiry)+".", "Put a new one in its place before then."
+	l := warning
+	if left <= 0 {
+		p.What, p.When, l = "Credential expired", "ended", critical
+		p.Why, p.Do = "The credential in use ended on "+date(h.CredentialExpiry)+".", "Put a new one in its place; it is read again by itself."
+	}
+	return []problem{p.with(l, c)}
 }
 
 func (p problem) with(l level, c clock) problem {
-	p.level, p.Level, p.At = l, levelSigns[l], c.moment(p.at)
+	p.level, p.Level, p.At, p.n = l, levelSigns[l], c.moment(p.at), 1
 	return p
 }
 
-// fatalXIDs need a reset of the GPU or the node at least; the others are often the application's own.
-var fatalXIDs = []string{"48", "62", "64", "74", "79", "92", "94", "95", "109", "110", "119", "120", "136", "140", "143", "155", "156", "158"}
+// The XIDs of the alerts: those that ask for a reset of the GPU or the node, and those that a program may cause by itself.
+var (
+	criticalXIDs    = []string{"46", "48", "62", "64", "74", "79", "95", "119", "120", "140", "155"}
+	applicationXIDs = []string{"13", "31", "43", "94"}
+)
 
 // gpuProblems are what is wrong with the GPUs of this machine.
 func gpuProblems(o *overview, c clock) (found []problem) {
@@ -90,13 +90,14 @@ func gpuProblems(o *overview, c clock) (found []problem) {
 		return nil
 	}
 	h := v.Host
-	base := problem{Name: labelOf(cmp.Or(h.Name, "this machine"), 48), Link: "#gpus", Source: "GPUs"}
+	base := problem{Name: labelOf(cmp.Or(h.Name, "this machine"), 48), Link: "#gpus", Source: "GPUs", Alert: "TrainingGpuVanished", Do: adviceVanished}
 	switch {
 	case !h.Up && h.Fault == "starting":
 		return nil
 	case !h.Up:
-		base.What, base.Why = "GPUs unreadable", cmp.Or(clean(h.Detail), "The driver does not answer.")
-		found = append(found, base.with(critical, c))
+		base.What, base.Why, base.Alert = "GPUs unreadable", cmp.Or(clean(h.Detail), "The driver does not answer."), "TrainingGpuDriverDown"
+		base.Do = "Run nvidia-smi on this machine: where that fails too, load the driver again or reboot the machine."
+		found = append(found, base.with(warning, c))
 	case h.Expected != nil && h.Seen+silent(v.GPUs) < *h.Expected: // those that are silent are named
 		base.What, base.Why = "GPUs missing", fmt.Sprintf("%d of %d GPUs answer.", h.Seen, *h.Expected)
 		found = append(found, base.with(critical, c))
@@ -106,6 +107,7 @@ func gpuProblems(o *overview, c clock) (found []problem) {
 	}
 	for _, a := range h.Assigned {
 		if !a.Up {
+			base.Do, base.Alert = "Until then no GPU is shown at its job.", "TrainingGpuAssignmentUnreadable"
 			base.What, base.Why = "Assignments unreadable", "What tells which job a GPU belongs to ("+clean(a.Name)+") cannot be read; the log says why."
 			found = append(found, base.with(warning, c))
 		}
@@ -117,43 +119,67 @@ func gpuProblems(o *overview, c clock) (found []problem) {
 }
 
 func gpuFaults(g *collector.GPU, o *overview, c clock) (found []problem) {
-	base := problem{Name: gpuName(g), Link: "#gpus", Source: "GPUs"}
-	jobs := ""
-	if len(g.Jobs) > 0 {
-		jobs = " It belongs to " + short(clean(o.names[g.Jobs[0]]), 60) + "."
-		if n := len(g.Jobs) - 1; n > 0 {
-			jobs = strings.TrimSuffix(jobs, ".") + " and " + plural(n, "other job.", "other jobs.")
+	base := problem{Name: gpuName(g), Link: "#" + domID("g", g.ID), Source: "GPUs"}
+	base.Lead = "Its job:"
+	for i, k := range g.Jobs {
+		if i == jobsOfGPU {
+			base.More = "and " + plural(len(g.Jobs)-i, "other", "others")
+			break
 		}
+		base.Jobs = append(base.Jobs, jobRef{labelOf(o.names[k], 48), jobLink(k)})
 	}
 	if !g.Up && o.snap.GPUs.Host.Up {
-		base.What, base.at = "GPU silent", g.ReadAt
-		base.Why = "This GPU does not answer." + jobs
-		found = append(found, base.with(critical, c))
+		p := base
+		p.What, p.at, p.When, p.Alert, p.Do = "GPU silent", g.ReadAt, "last read", "TrainingGpuVanished", adviceVanished
+		p.Why = "This GPU does not answer."
+		found = append(found, p.with(critical, c))
 	}
 	for _, v := range g.Values {
-		p := base
-		switch {
-		case v.Metric == collector.DeviceXIDLast && v.Value > 0 && c.now.Sub(time.Unix(int64(v.Value), 0)) < newsFor:
-			l := warning
-			if slices.Contains(fatalXIDs, v.Label) {
-				l = critical
-			}
-			p.What, p.at = "XID "+short(clean(v.Label), 12), collector.TimeOf(time.Unix(int64(v.Value), 0))
-			p.Why = "The driver reported error XID " + short(clean(v.Label), 12) + "." + jobs
+		if p, l := base.value(v, c); l > fine {
 			found = append(found, p.with(l, c))
-		case v.Metric == collector.DeviceRowRemapFailure && v.Value == 1:
-			p.What, p.Why = "GPU memory", "A row of the memory could not be remapped: the GPU needs to be replaced."+jobs
-			found = append(found, p.with(critical, c))
-		case v.Metric == collector.DeviceRowRemapPending && v.Value == 1, v.Metric == collector.DeviceRetiredPending && v.Value == 1:
-			p.What, p.Why = "GPU memory", "A repair of the memory waits for a reset of the GPU."+jobs
-			found = append(found, p.with(warning, c))
-		case v.Metric == collector.DeviceClockEvent && v.Value == 1 && (v.Label == "hw_thermal" || v.Label == "hw_power_brake"):
-			p.What = "GPU slowed"
-			p.Why = map[string]string{"hw_thermal": "It is too hot, so its clocks are held down.", "hw_power_brake": "The power supply holds its clocks down."}[v.Label] + jobs
-			found = append(found, p.with(warning, c))
 		}
 	}
 	return found
+}
+
+const adviceVanished = "What ran on it is lost. Keep new jobs away, look for XID 79 in the kernel log, and reboot the machine."
+
+// value says what is wrong by one value of a GPU; fine if nothing is.
+func (p problem) value(v collector.GPUValue, c clock) (problem, level) {
+	switch {
+	case v.Metric == collector.DeviceXIDLast && v.Value > 0 && c.now.Sub(time.Unix(int64(v.Value), 0)) < newsFor:
+		return p.xid(v)
+	case v.Metric == collector.DeviceRowRemapFailure && v.Value == 1:
+		p.What, p.Why, p.Alert = "GPU memory", "A row of the memory could not be remapped: the GPU needs to be replaced.", "TrainingGpuRowRemapFailed"
+		p.Do = "Drain the machine, confirm with the vendor's diagnostics, and open a return."
+		return p, critical
+	case v.Metric == collector.DeviceRowRemapPending && v.Value == 1, v.Metric == collector.DeviceRetiredPending && v.Value == 1:
+		p.What, p.Why = "GPU memory", "A repair of the memory waits for a reset of the GPU."
+		p.Do = "Reset it when its job is over."
+		return p, warning
+	case v.Metric == collector.DeviceClockEvent && v.Value == 1 && (v.Label == "hw_thermal" || v.Label == "hw_power_brake"):
+		p.What, p.Alert = "GPU slowed", "TrainingGpuThrottled"
+		p.Why = map[string]string{"hw_thermal": "It is too hot, so its clocks are held down.", "hw_power_brake": "The power supply holds its clocks down."}[v.Label]
+		p.Do = "Compare the temperatures of its neighbours: one is a fan or a heat sink, all of a machine are cooling or power."
+		return p, warning
+	}
+	return p, fine
+}
+
+func (p problem) xid(v collector.GPUValue) (problem, level) {
+	code := short(clean(v.Label), 12)
+	p.What, p.at, p.When = "XID "+code, collector.TimeOf(time.Unix(int64(v.Value), 0)), "reported"
+	p.Why = "The driver reported error XID " + code + "."
+	switch {
+	case slices.Contains(criticalXIDs, v.Label):
+		p.Alert = "TrainingGpuXidCritical"
+		p.Do = "Its job is lost or will be: keep new jobs away, then reset the GPU or reboot, as the runbook says for this XID."
+		return p, critical
+	case slices.Contains(applicationXIDs, v.Label):
+		p.Alert = "TrainingGpuXidApplication"
+	}
+	p.Do, p.past = "Most often the program's own mistake: the job has to be restarted, the GPU goes on.", true
+	return p, warning
 }
 
 // silent is how many GPUs are known and do not answer; the parts of one are not counted.
@@ -177,17 +203,15 @@ func gpuName(g *collector.GPU) label {
 	return label{short(clean(name), 48), clean(name + " " + g.Info.Name + " " + g.ID)}
 }
 
-// order sorts worst first, then what is so now before what has happened, then newest; what has no time comes after what has.
+// order sorts what is so now before what is over, each worst first, then newest; what has no time comes after what has.
 func order(found []problem) {
 	slices.SortStableFunc(found, func(a, b problem) int {
-		return cmp.Or(cmp.Compare(b.level, a.level), a.happened()-b.happened(), cmp.Compare(b.at, a.at))
+		if a.past != b.past {
+			if a.past {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Or(cmp.Compare(b.level, a.level), cmp.Compare(b.at, a.at))
 	})
-}
-
-// happened is 1 for what is over and will leave the list by itself, and 0 for what is so as long as it is shown.
-func (p problem) happened() int {
-	if p.What == kindWords[jobFailed] || strings.HasPrefix(p.What, "XID ") {
-		return 1
-	}
-	return 0
 }

@@ -72,8 +72,9 @@ func TestChecksOfJobs(t *testing.T) {
 		j := w.job("a", c.changes...)
 		var got []kind
 		why := ""
-		for _, f := range newChecks(w.snapshot(), at).job(nil, j) {
-			got, why = append(got, f.kind), why+f.why()
+		checks := newChecks(w.snapshot(), at, nil)
+		for _, f := range checks.job(nil, j) {
+			got, why = append(got, f.kind), why+checks.why(f)
 		}
 		if !slices.Equal(got, c.want) || !strings.Contains(why, c.why) {
 			t.Errorf("%s: found %v (%s), want %v (%s)", c.name, got, why, c.want, c.why)
@@ -105,7 +106,7 @@ func TestChecksOfTheRest(t *testing.T) {
 		why  string
 	}{
 		{"nothing", func(*world) {}, nil, ""},
-		{"source down", func(w *world) { w.sources[0].Health.Up, w.sources[0].Health.LastError = false, "tls" }, []string{"critical Source down"}, "certificate"},
+		{"source down", func(w *world) { w.sources[0].Health.Up, w.sources[0].Health.LastError = false, "tls" }, []string{"warning Source down"}, "certificate"},
 		{"source not asked yet", func(w *world) { w.sources[0].Health.Up, w.sources[0].Health.Known = false, false }, nil, ""},
 		{"credential expires", func(w *world) { w.sources[0].Health.CredentialExpiry = ago(-time.Hour) }, []string{"warning Credential expires"}, "2026-03-14 10:26:53"},
 		{"credential expires later", func(w *world) { w.sources[0].Health.CredentialExpiry = ago(-8 * 24 * time.Hour) }, nil, ""},
@@ -115,8 +116,8 @@ func TestChecksOfTheRest(t *testing.T) {
 		{"credential expired", func(w *world) { w.sources[0].Health.CredentialExpiry = ago(time.Hour) }, []string{"critical Credential expired"}, ""},
 		{"too many polls", func(w *world) { w.sources[0].Health.DemandRatio = &ratio }, []string{"warning Requests short"}, "1.5 times"},
 		{"the bridge", func(w *world) { w.warn = []string{"The state cannot be written"} }, []string{"critical trainbridge"}, "cannot be written"},
-		{"GPU silent", gpu(func(g *collector.GPU) { g.Up = false }), []string{"critical GPU silent"}, "belongs to name of a"},
-		{"driver down", host(collector.GPUHost{Fault: "no_driver", Detail: "no driver is loaded"}), []string{"critical GPUs unreadable"}, "no driver"},
+		{"GPU silent", gpu(func(g *collector.GPU) { g.Up = false }), []string{"critical GPU silent"}, "name of a"},
+		{"driver down", host(collector.GPUHost{Fault: "no_driver", Detail: "no driver is loaded"}), []string{"warning GPUs unreadable"}, "no driver"},
 		{"reader starts", host(collector.GPUHost{Fault: "starting"}), nil, ""},
 		{"GPUs missing", host(collector.GPUHost{Up: true, Seen: 7, Expected: &eight}), []string{"critical GPUs missing"}, "7 of 8"},
 		{"GPUs that were never read", host(collector.GPUHost{Up: true, Seen: 6, Listed: 8}), []string{"critical GPUs missing"}, "lists 8 GPUs, and 6"},
@@ -138,6 +139,9 @@ func TestChecksOfTheRest(t *testing.T) {
 		why := ""
 		for _, p := range s.otherProblems(s.look.glance(), clock{now: at}) {
 			got, why = append(got, p.Level.Word+" "+p.What), why+p.Why
+			for _, j := range p.Jobs {
+				why += j.Name.Text
+			}
 		}
 		if !slices.Equal(got, c.want) || !strings.Contains(why, c.why) {
 			t.Errorf("%s: found %q (%s), want %q (%s)", c.name, got, why, c.want, c.why)
@@ -154,8 +158,9 @@ func TestWorstFirst(t *testing.T) {
 	w.job("budget", with(collector.Cost, "USD", 2), with(collector.Budget, "USD", 1))
 	w.job("fine")
 	body := get(w.site(t), http.MethodGet, "/").Body.String()
-	inOrder(t, body, "2 problems need attention, 2 warnings", "Job failed", "name of new", "Job failed", "name of old", "Credential expires", "Over budget", `id="jobs"`)
-	inOrder(t, body, `id="jobrows"`, "name of new", "name of old", "name of budget", "name of fine")
+	inOrder(t, body, "1 problem needs attention, 2 jobs failed within the last hour, 1 warning", "Wrong now", "Over budget", "Credential expires",
+		"Within the last hour: 2 jobs failed", "2 jobs failed alike", "name of new", "name of old", `id="jobs"`)
+	inOrder(t, body, `id="jobrows"`, "name of budget", "name of new", "name of old", "name of fine")
 	if !strings.Contains(body, "<title>(4) trainbridge</title>") {
 		t.Error("the title does not count")
 	}
@@ -176,15 +181,15 @@ func inOrder(t *testing.T, text string, parts ...string) {
 func TestWhatIsSoComesBeforeWhatHappened(t *testing.T) {
 	at := func(second int64) collector.Time { return collector.Time(second * 1e9) }
 	found := []problem{
-		{What: kindWords[jobFailed], level: critical, at: at(9)}, {What: "GPU silent", level: critical, at: at(2)}, {What: "XID 79", level: critical, at: at(8)},
-		{What: "GPU slowed", level: warning, at: at(10)},
+		{What: "Job failed", level: critical, at: at(9), past: true}, {What: "GPU slowed", level: warning, at: at(10)}, {What: "GPU silent", level: critical, at: at(2)},
+		{What: "XID 79", level: critical, at: at(8)}, {What: "XID 13", level: warning, at: at(11), past: true},
 	}
 	order(found)
 	var got []string
 	for _, p := range found {
 		got = append(got, p.What)
 	}
-	if want := []string{"GPU silent", kindWords[jobFailed], "XID 79", "GPU slowed"}; !slices.Equal(got, want) {
+	if want := []string{"XID 79", "GPU silent", "GPU slowed", "Job failed", "XID 13"}; !slices.Equal(got, want) {
 		t.Errorf("in order %q, want %q", got, want)
 	}
 	failed, stalled := finding{kind: jobFailed, level: critical, at: at(9)}, finding{kind: jobStalled, level: critical, at: at(1)}

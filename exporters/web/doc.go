@@ -31,20 +31,31 @@
 //
 // # What needs attention
 //
-// Worst and newest first. These are hints for whoever has no alerts yet, judged from the snapshot alone:
+// First what is wrong now, then what failed or was lost within the last hour; each worst and newest first, with what to do
+// about it, and with the name of the shipped alert that says the same, which may fire later. Failures of one source with the
+// same words are one entry. These are hints for whoever has no alerts yet, judged from the snapshot and [History] alone:
 //
-//	critical  a job failed within the last hour, or was found failed then and did so within the day before
 //	critical  a loss is NaN, infinite or null, or another value came so within the last hour, in a job that has not ended
+//	critical  the GPUs of a job that runs are busy and hardly draw power, and no step comes, for three minutes
 //	critical  a job that runs made its last step more than ten times its median interval ago, and more than ten minutes, how
 //	          late polls are not counted; not while its source is down, and not before five intervals are known
-//	warning   a job disappeared within the last hour and nobody can say how it ended
-//	warning   a job costs more than its budget in the same currency
-//	critical  a source is down; its credential has expired
-//	warning   the credential expires within seven days; the request budget does not suffice
-//	critical  the GPUs cannot be read, fewer answer than are expected, or one does not; an XID within the last hour that
-//	          needs a reset; a row of memory that cannot be remapped
-//	warning   another XID within the last hour; a repair of memory waits for a reset; clocks are held down by heat or power
+//	critical  a job costs more than its budget in the same currency
+//	warning   the GPUs of a job that runs are less than 5 % busy over a quarter of an hour, for another quarter; or one of them
+//	          is, which no alert tells
+//	critical  a source refuses the credential, or has said nothing for a quarter of an hour of jobs that run; a credential has
+//	          expired
+//	warning   a source is down; the credential expires within seven days; the request budget does not suffice
+//	critical  fewer GPUs answer than are expected, or one does not; an XID within the last hour that needs a reset; a row of
+//	          memory that cannot be remapped
+//	warning   the GPUs cannot be read; a repair of memory waits for a reset; clocks are held down by heat or power
 //	critical  whatever the bridge says of itself, such as that its state cannot be written
+//	note      the state is in memory
+//	critical  a job failed within the last hour, or was found failed then and did so within the day before
+//	warning   a job disappeared within the last hour and nobody can say how it ended; another XID
+//
+// How busy GPUs are is remembered since the start, for our own GPUs and for what providers tell of theirs. As in the rules,
+// nothing is said of it for twenty minutes after the start, nor for ten after a source was not heard of. What the alerts
+// compare over hours, such as throughput, a loss that rises or one GPU that is slower than the others, the page does not judge.
 //
 // # What it costs
 //
@@ -52,7 +63,7 @@
 // jobs, and serves all viewers for most of a second; viewers look again every second, or less often, so that all of them
 // together take a twentieth of one core. What is sent is what changed. A viewer that does not read is let go after ten
 // seconds, and there are never more than 32 of them. Curves are kept in memory by History, within a bound that
-// [HistoryOptions.MaxBytes] tells: about 37 MB at most, and much less where there are fewer jobs.
+// [HistoryOptions.MaxBytes] tells: about 38 MB at most, and much less where there are fewer jobs.
 //
 // # The jobs API
 //

@@ -159,7 +159,7 @@ func TestUpdatesAreWhatChanged(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		m := wire.messages(t)
 		last := m[len(m)-1]
-		if len(last.Lists["jobrows"]) != 49 || last.Lists["jobrows"][0] != jobID(w.jobs[3]) || !strings.Contains(last.Set["verdict"], "1 problem needs") ||
+		if len(last.Lists["jobrows"]) != 49 || last.Lists["jobrows"][0] != jobID(w.jobs[3]) || !strings.Contains(last.Set["verdict"], "1 job failed within the last hour") ||
 			!strings.Contains(last.Set["attention"], "CUDA out of memory") || last.Title != "(1) trainbridge" {
 			t.Errorf("a failure: %v, title %q", last.Lists, last.Title)
 		}

@@ -23,12 +23,12 @@ type part struct {
 // rowVersion is all that the content of a job's row depends on.
 type rowVersion struct {
 	job     *collector.Job
-	level   level
+	mark    mark
 	changes uint64
 }
 
 func (s *site) rowVersion(o *overview, j *collector.Job) rowVersion {
-	return rowVersion{j, o.levels[j], s.o.History.changes(j.Key)}
+	return rowVersion{j, o.marks[j], s.o.History.changes(j.Key)}
 }
 
 // versionsOf are the versions of the rows of a page.

@@ -39,16 +39,17 @@ const (
 	maxCurves  = 16 // of one job
 	maxMoments = 32 // changes of phase of one job
 	pointBytes = 8
-	// jobBytes is what a job costs besides its points, and curveBytes what a curve does.
-	jobBytes   = 2048
+	// jobBytes is what a job costs besides its points, with the watch over its GPUs, and curveBytes what a curve does.
+	jobBytes   = 2304
 	curveBytes = 128
+	gpuBytes   = 512
 	sweepEvery = 30 // looks between searches for jobs that are no longer there
 )
 
 // MaxBytes is the most that a History with these options keeps in memory.
 func (o HistoryOptions) MaxBytes() int {
 	o = o.withDefaults()
-	return o.Jobs*jobBytes + o.Curves*(curveBytes+o.Points*pointBytes)
+	return o.Jobs*jobBytes + gpusMost*gpuBytes + o.Curves*(curveBytes+o.Points*pointBytes)
 }
 
 // History remembers in bounded memory how the numbers of jobs went: of those that run, and of the newest that ended. It
@@ -64,6 +65,8 @@ type History struct {
 	full   int // running jobs that found no room at the last look
 	blocks []*collector.Block[collector.Job]
 	looks  int
+	sights map[string]sight     // by source
+	gpus   map[string]*gpuWatch // of GPUs under running jobs, by hw_id; at most gpusMost
 }
 
 // track is what is remembered of one job.
@@ -71,7 +74,8 @@ type track struct {
 	job     *collector.Job
 	curves  []*curve
 	phases  []step
-	changes uint64 // of curves and phases: what drawings are compared by
+	changes uint64    // of curves and phases: what drawings are compared by
+	watch   *gpuWatch // of its GPUs; nil where nobody tells of any, and while it does not run
 }
 
 // step is a phase that began.
@@ -122,6 +126,7 @@ func (h *History) Look(now time.Time) {
 		}
 	}
 	h.blocks = snap.Jobs.Blocks
+	h.watch(snap, at)
 	if h.looks++; h.looks%sweepEvery == 0 {
 		h.sweep(snap)
 	}

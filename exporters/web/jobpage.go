@@ -71,8 +71,8 @@ func (s *site) job(o *overview, k collector.Key, c clock) (v *jobView, found boo
 	v.Name, v.Phase, v.Status = labelOf(displayName(j), 120), phaseSign(j.Phase), clean(j.Status)
 	v.Title = v.Phase.Symbol + " " + short(v.Name.Full, 60) + " · trainbridge"
 	v.Stream = "api/v1/events?" + url.Values{"job": {k.ID}, "source": {k.Source}}.Encode()
-	for _, f := range newChecks(o.snap, o.at).job(nil, j) {
-		v.Problems = append(v.Problems, f.problem(c))
+	for _, f := range o.checks.job(nil, j) {
+		v.Problems = append(v.Problems, o.checks.problem(f, c))
 	}
 	if len(v.Problems) == 0 && j.Phase == collector.Failed {
 		v.Failure = failureOf(j)
@@ -88,7 +88,7 @@ func (s *site) job(o *overview, k collector.Key, c clock) (v *jobView, found boo
 	if o.snap.GPUs != nil {
 		for _, g := range byIndex(o.snap.GPUs.GPUs) {
 			if slices.Contains(g.Jobs, k) && len(v.GPUs) < gpusMost {
-				v.GPUs = append(v.GPUs, rowOf[gpuRow]{ID: domID("g", g.ID), Row: gpuRowOf(g, o.names)})
+				v.GPUs = append(v.GPUs, rowOf[gpuRow]{ID: domID("g", g.ID), Row: gpuRowOf(g, o)})
 			}
 		}
 	}

@@ -67,8 +67,12 @@ func (s *site) jobRow(o *overview, q query, j *collector.Job, c clock) jobRow {
 	}
 	if found := o.findingsOf(j); len(found) > 0 {
 		r.Level = levelSigns[found[0].level]
-		r.Why = label{short(found[0].why(), 120), found[0].why()}
-		if slices.ContainsFunc(found, func(f finding) bool { return f.kind == jobStalled }) {
+		why := o.checks.why(found[0])
+		if f := found[0].kind; f != jobFailed {
+			why = kindWords[f].what + ": " + why
+		}
+		r.Why = label{short(why, 120), why}
+		if slices.ContainsFunc(found, func(f finding) bool { return f.kind == jobStalled || f.kind == jobSpins }) {
 			r.Rate, r.Unit = "", "" // it was so fast once
 		}
 	} else if j.Phase == collector.Failed {

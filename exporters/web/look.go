@@ -15,12 +15,24 @@ type overview struct {
 	snap     *collector.Snapshot
 	at       time.Time
 	kinds    map[string]string
-	findings []finding // worst first, then what is so now, then newest; at most problemsMost
+	findings []finding // what is so now before what is over, then worst, then newest; at most problemsMost
 	count    [critical + 1]int
 	failed   int // jobs that failed within the last hour
 	jobs     int
-	levels   map[*collector.Job]level // of jobs with findings
+	marks    map[*collector.Job]mark // of jobs with findings
+	storms   map[storm]int           // failures of half an hour
+	phases   map[string]*[9]int      // jobs that are shown, by source and phase
+	lost     int                     // jobs that were lost within the last hour
+	checks   *checks
 	names    map[collector.Key]string // of the jobs that GPUs belong to
+}
+
+// mark is what is wrong with a job, in short.
+type mark struct {
+	level level
+	now   bool  // it is not over
+	worst kind  // what is said first
+	n     uint8 // findings
 }
 
 // selection is the jobs that a query asks for. It is immutable.
@@ -37,6 +49,7 @@ type looker struct {
 	snapshot func() *collector.Snapshot
 	kinds    func() map[string]string
 	now      func() time.Time
+	history  *History // may be nil
 
 	mu      sync.Mutex
 	last    *overview
@@ -104,27 +117,49 @@ func (l *looker) overview(now time.Time) *overview {
 		l.last = nil
 		return nil
 	}
-	o := &overview{snap: snap, at: now, kinds: l.kinds(), levels: map[*collector.Job]level{}, names: wanted(snap.GPUs)}
-	c := newChecks(snap, now)
+	o := &overview{
+		snap: snap, at: now, kinds: l.kinds(), marks: map[*collector.Job]mark{}, names: wanted(snap.GPUs), storms: map[storm]int{},
+		phases: map[string]*[9]int{}, checks: newChecks(snap, now, l.history),
+	}
 	for j := range snap.Jobs.All {
-		o.jobs++
-		if _, asked := o.names[j.Key]; asked { // a nil map has none
-			o.names[j.Key] = displayName(j)
-		}
-		n := len(o.findings)
-		o.findings = c.job(o.findings, j)
-		for _, f := range o.findings[n:] {
-			o.count[f.level]++
-			o.levels[j] = max(o.levels[j], f.level)
-			if f.kind == jobFailed {
-				o.failed++
-			}
-		}
+		o.take(j)
 	}
 	o.findings = slices.Clone(smallest(o.findings, problemsMost, compareFindings))
 	slices.SortFunc(o.findings, compareFindings)
 	l.last = o
 	return o
+}
+
+// take looks at one job.
+func (o *overview) take(j *collector.Job) {
+	o.jobs++
+	if o.phases[j.Key.Source] == nil {
+		o.phases[j.Key.Source] = &[9]int{}
+	}
+	o.phases[j.Key.Source][j.Phase]++
+	if _, asked := o.names[j.Key]; asked { // a nil map has none
+		o.names[j.Key] = displayName(j)
+	}
+	n := len(o.findings)
+	o.findings = o.checks.job(o.findings, j)
+	for i, f := range o.findings[n:] {
+		m := o.marks[j]
+		if i == 0 {
+			m.worst = f.kind
+		}
+		o.marks[j] = mark{max(m.level, f.level), m.now || !f.kind.past(), m.worst, m.n + 1}
+		switch f.kind {
+		case jobFailed:
+			o.failed++
+			if o.checks.stormy(j) {
+				o.storms[storm{j.Key.Source, j.Info.Project}]++
+			}
+		case jobLost:
+			o.lost++
+		default:
+			o.count[f.level]++
+		}
+	}
 }
 
 // wanted are the jobs whose names the table of GPUs needs.
@@ -142,18 +177,16 @@ func wanted(v *collector.GPUView) map[collector.Key]string {
 }
 
 func compareFindings(a, b finding) int {
-	if c := cmp.Or(cmp.Compare(b.level, a.level), a.happened()-b.happened(), cmp.Compare(b.at, a.at), cmp.Compare(a.kind, b.kind)); c != 0 {
+	if a.kind.past() != b.kind.past() {
+		if a.kind.past() {
+			return 1
+		}
+		return -1
+	}
+	if c := cmp.Or(cmp.Compare(b.level, a.level), cmp.Compare(b.at, a.at), cmp.Compare(a.kind, b.kind)); c != 0 {
 		return c
 	}
 	return compareKeys(a.job, b.job)
-}
-
-// happened is 1 for what is over, which leaves the list by itself, and 0 for what is so as long as it is shown: that comes first.
-func (f finding) happened() int {
-	if f.kind == jobFailed {
-		return 1
-	}
-	return 0
 }
 
 func compareKeys(a, b *collector.Job) int {
@@ -165,10 +198,10 @@ func compareKeys(a, b *collector.Job) int {
 
 // findingsOf are the findings of one job.
 func (o *overview) findingsOf(j *collector.Job) []finding {
-	if o.levels[j] == fine {
+	if o.marks[j].level == fine {
 		return nil
 	}
-	return newChecks(o.snap, o.at).job(nil, j)
+	return o.checks.job(nil, j)
 }
 
 // choose finds, sorts and cuts.
@@ -179,7 +212,7 @@ func (o *overview) choose(q query) *selection {
 		found = make([]place, 0, o.jobs)
 	}
 	for j := range o.snap.Jobs.All {
-		if q.takes(j) && (q.Phase != "trouble" || o.levels[j] > fine) {
+		if q.takes(j) && (q.Phase != "trouble" || o.marks[j].level > fine) {
 			found = append(found, o.place(q.Sort, j))
 		}
 	}

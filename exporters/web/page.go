@@ -67,7 +67,7 @@ func newSite(o PageOptions) *site {
 		o.Viewers = viewersUsual
 	}
 	s := &site{o: o, now: time.Now, viewers: make(chan struct{}, o.Viewers)}
-	s.look = looker{snapshot: o.Snapshot, kinds: o.Kinds, now: func() time.Time { return s.now() }}
+	s.look = looker{snapshot: o.Snapshot, kinds: o.Kinds, now: func() time.Time { return s.now() }, history: o.History}
 	s.pages = template.Must(template.New("page").Parse(pageHTML))
 	s.policy = "default-src 'none'; script-src " + digest(pageJS) + "; style-src " + digest(pageCSS) +
 		"; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

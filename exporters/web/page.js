@@ -29,10 +29,19 @@ const stops = e => [...e.querySelectorAll("a, button, input, select, [tabindex]"
 const put = (e, html) => {
   if (selected(e)) { waiting.set(e.id, html); return; }
   waiting.delete(e.id);
-  const at = stops(e).indexOf(document.activeElement);
+  const old = document.activeElement, held = stops(e).includes(old);
   e.innerHTML = html;
   age(e);
-  if (at >= 0) stops(e)[at]?.focus({preventScroll: true});
+  if (held) stand(e, again(stops(e), old));
+};
+// again finds what had the focus, wherever it is now; never something else that came to its place.
+const again = (all, old) => {
+  const alike = all.filter(n => n.tagName === old.tagName && n.id === old.id && n.name === old.name && n.href === old.href);
+  return alike.find(n => n.textContent === old.textContent) || alike[0];
+};
+const stand = (e, there) => {
+  if (!there) { there = e; if (!e.hasAttribute("tabindex")) e.tabIndex = -1; }
+  there.focus({preventScroll: true});
 };
 const arrange = (body, ids, set) => {
   const focused = document.activeElement;
@@ -54,7 +63,9 @@ const arrange = (body, ids, set) => {
     at.remove();
     at = next;
   }
-  if (focused !== document.activeElement && focused.isConnected) focused.focus({preventScroll: true});
+  if (focused === document.activeElement) return;
+  if (focused.isConnected) focused.focus({preventScroll: true});
+  else stand(body.closest(".box") || body);
 };
 const apply = m => {
   const set = m.set || {};
@@ -71,18 +82,18 @@ const apply = m => {
 
 const live = byId("live"), pause = byId("pause"), address = document.body.dataset.stream;
 let stream = null, paused = false, reload = 0;
-const say = text => { if (live.textContent !== text) live.textContent = text; };
+const say = (text, is) => { live.className = is; if (live.textContent !== text) live.textContent = text; };
 const close = () => { stream?.close(); stream = null; };
 const open = () => {
   clearTimeout(reload);
   if (!address || stream || paused || document.hidden) return;
   stream = new EventSource(address);
-  stream.onopen = () => say("● live");
-  stream.onmessage = e => { say("● live"); apply(JSON.parse(e.data)); };
+  stream.onopen = () => say("live", "on");
+  stream.onmessage = e => { say("live", "on"); apply(JSON.parse(e.data)); };
   stream.onerror = () => {
-    if (stream.readyState !== EventSource.CLOSED) { say("○ connection lost, trying again"); return; }
+    if (stream.readyState !== EventSource.CLOSED) { say("connection lost, trying again", "off"); return; }
     close();
-    say("○ no updates, the page reloads itself");
+    say("no updates, the page reloads itself", "off");
     reload = setTimeout(() => location.reload(), 30000);
   };
 };
@@ -96,7 +107,7 @@ if (address) {
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.textContent = paused ? "Resume updates" : "Pause updates";
-    if (paused) { close(); clearTimeout(reload); say("‖ paused"); } else open();
+    if (paused) { close(); clearTimeout(reload); say("paused", "off"); } else open();
   });
   open();
 }

@@ -15,6 +15,7 @@ const (
 	rowsMost     = 1000
 	problemsMost = 500
 	problemsFew  = 12
+	pastFew      = 6
 	groupsMost   = 1000
 	groupsFew    = 20
 	gpusMost     = 512

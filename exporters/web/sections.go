@@ -143,7 +143,7 @@ func sourceRowOf(s *collector.SourceView, kind string, configured bool, c clock)
 	}
 	r.All = grouped(int(all))
 	if s.Suppressed > 0 {
-		r.Held = grouped(int(s.Suppressed)) + " without series"
+		r.Held = grouped(int(s.Suppressed)) + " not shown: over a limit, or still being read"
 	}
 	return r
 }
@@ -181,7 +181,8 @@ type gpuRow struct {
 	Name  label
 	ID    label
 	State sign
-	Bars  []bar // busy, SMs, memory, power
+	Marks []sign // what is wrong though it answers
+	Bars  []bar  // busy, SMs, memory, power
 	Heat  string
 	Hot   bool
 	Jobs  []jobRef
@@ -223,7 +224,7 @@ func gpuView(o *overview) *gpuHost {
 			h.More = plural(len(v.GPUs)-gpusMost, "more GPU is not shown", "more GPUs are not shown")
 			break
 		}
-		h.GPUs = append(h.GPUs, rowOf[gpuRow]{ID: domID("g", g.ID), Row: gpuRowOf(g, o.names)})
+		h.GPUs = append(h.GPUs, rowOf[gpuRow]{ID: domID("g", g.ID), Row: gpuRowOf(g, o)})
 	}
 	return h
 }
@@ -241,7 +242,7 @@ func byIndex(gpus []*collector.GPU) []*collector.GPU {
 // jobsOfGPU is how many jobs of one GPU are named.
 const jobsOfGPU = 3
 
-func gpuRowOf(g *collector.GPU, names map[collector.Key]string) gpuRow {
+func gpuRowOf(g *collector.GPU, o *overview) gpuRow {
 	r := gpuRow{
 		Index: clean(g.Info.Index), Name: labelOf(strings.TrimSpace(g.Info.Name+" "+g.Info.Profile), 40), ID: labelOf(g.ID, 16),
 		State: sign{"up", "✓", "good"},
@@ -251,13 +252,14 @@ func gpuRowOf(g *collector.GPU, names map[collector.Key]string) gpuRow {
 			r.More = "and " + plural(len(g.Jobs)-i, "more", "more")
 			break
 		}
-		r.Jobs = append(r.Jobs, jobRef{labelOf(names[k], 32), jobLink(k)})
+		r.Jobs = append(r.Jobs, jobRef{labelOf(o.names[k], 32), jobLink(k)})
 	}
 	if !g.Up {
 		r.State = sign{"does not answer", "✖", "bad"}
 		r.Bars = make([]bar, 4)
 		return r
 	}
+	r.Marks = o.checks.troubles.gpus[g.ID].signs()
 	r.Bars = []bar{
 		share(g, "Busy", collector.DeviceUtilization, "general"), share(g, "SMs active", collector.DeviceSMUtilization, ""),
 		used(g, "Memory", collector.DeviceMemoryUsage, collector.DeviceMemoryLimit, 1<<30, "GiB"),

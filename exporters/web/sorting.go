@@ -105,13 +105,17 @@ func (o *overview) place(column string, j *collector.Job) place {
 	return p
 }
 
-// rank puts what is wrong first, then what runs, what waits, and what ended last; the newest first in each.
+// rank puts what is wrong now first, then what has failed within the hour, what runs, what waits, and what ended last; the newest first in each.
 func (o *overview) rank(j *collector.Job) (class float64, newest int64) {
-	switch o.levels[j] {
-	case critical:
-		return 0, -int64(max(endOf(j), j.LastStep))
-	case warning:
-		return 1, -int64(j.Updated)
+	switch m := o.marks[j]; {
+	case m.now && m.level == critical:
+		return 0, -int64(j.LastStep)
+	case m.now:
+		return 0.25, -int64(j.Updated)
+	case m.level == critical:
+		return 0.5, -int64(endOf(j))
+	case m.level > fine:
+		return 0.75, -int64(endOf(j))
 	}
 	switch j.Phase {
 	case collector.Running, collector.Initializing, collector.Stopping:

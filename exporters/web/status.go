@@ -15,7 +15,9 @@ type statusView struct {
 
 	Verdict  sign
 	Tiles    []tile
-	Problems []problem
+	Now      []problem // what is wrong now
+	Past     []problem // what failed or was lost within the last hour
+	PastText string
 	More     string // how many problems are not shown
 	MoreLink string
 	Filter   filter
@@ -28,6 +30,7 @@ type statusView struct {
 	Groups   groupsView
 	GPUs     *gpuHost // nil where none are read
 	Sources  []rowOf[sourceRow]
+	Watching string // what is known of GPUs that idle
 	Memory   string // what the curves are drawn from
 	Proxies  []string
 }
@@ -62,8 +65,7 @@ func (s *site) status(sel *selection, c clock) *statusView {
 	q := sel.query
 	v := &statusView{shell: s.shell(c), Proxies: s.o.Proxies()}
 	v.Ready, v.Stream = true, "api/v1/events?"+q.String()
-	others := s.otherProblems(sel.overview, c)
-	s.judge(v, sel, others, c)
+	s.judge(v, sel, c)
 	v.Tiles = tiles(sel.overview)
 	v.Filter = filterOf(q, sel.overview)
 	v.Heads = heads(q)
@@ -74,7 +76,7 @@ func (s *site) status(sel *selection, c clock) *statusView {
 	v.Groups = groupsOf(sel.overview, q, c)
 	v.GPUs = gpuView(sel.overview)
 	v.Sources = sourcesOf(sel.overview, c)
-	v.Memory = s.memory()
+	v.Watching, v.Memory = s.watching(sel.snap), s.memory()
 	return v
 }
 
@@ -83,70 +85,14 @@ func jobID(j *collector.Job) string {
 	return "j" + hex.EncodeToString(id[:8])
 }
 
-// otherProblems are those that no job has: of the program, of sources and of GPUs.
-func (s *site) otherProblems(o *overview, c clock) []problem {
-	var found []problem
-	if s.o.Warnings != nil {
-		for _, w := range s.o.Warnings() {
-			p := problem{What: "trainbridge", Name: label{"this bridge", "this bridge"}, Link: "-/ready", Why: clean(w), Source: "trainbridge"}
-			found = append(found, p.with(critical, c))
-		}
-	}
-	found = append(found, sourceProblems(o.snap, o.kinds, c)...)
-	return append(found, gpuProblems(o, c)...)
-}
-
-// judge fills in what needs attention.
-func (s *site) judge(v *statusView, sel *selection, others []problem, c clock) {
-	count := sel.count
-	for _, p := range others {
-		count[p.level]++
-	}
-	v.Verdict = verdict(count)
-	v.Title = title(count)
-	most := problemsFew
-	if sel.query.All == "attention" {
-		most = problemsMost
-	}
-	found := others
-	for _, f := range sel.findings[:min(len(sel.findings), most)] {
-		found = append(found, f.problem(c))
-	}
-	order(found)
-	v.Problems = found[:min(len(found), most)]
-	if more := count[critical] + count[warning] - len(v.Problems); more > 0 {
-		v.More = plural(more, "more problem", "more problems")
-		if most == problemsFew {
-			all := sel.query
-			all.All = "attention"
-			v.MoreLink = all.link("attention")
-		}
-	}
-}
-
-func verdict(count [critical + 1]int) sign {
-	bad, warn := count[critical], count[warning]
-	switch {
-	case bad > 0 && warn > 0:
-		return sign{plural(bad, "problem needs", "problems need") + " attention, " + plural(warn, "warning", "warnings"), "✖", "bad"}
-	case bad > 0:
-		return sign{plural(bad, "problem needs", "problems need") + " attention", "✖", "bad"}
-	case warn > 0:
-		return sign{plural(warn, "warning", "warnings"), "▲", "warn"}
-	}
-	return sign{"Nothing needs attention", "✓", "good"}
-}
-
-func title(count [critical + 1]int) string {
-	if n := count[critical] + count[warning]; n > 0 {
-		return fmt.Sprintf("(%d) trainbridge", n)
-	}
-	return "trainbridge"
-}
-
 // tiles are the numbers on top.
 func tiles(o *overview) []tile {
-	var phases [9]int64
+	var phases [9]int
+	for _, n := range o.phases {
+		for p := range n {
+			phases[p] += n[p]
+		}
+	}
 	up, down := 0, 0
 	for _, s := range o.snap.Sources {
 		if _, configured := o.kinds[s.Name]; configured && s.Health.Known {
@@ -156,13 +102,10 @@ func tiles(o *overview) []tile {
 				down++
 			}
 		}
-		for p, n := range s.Jobs {
-			phases[p] += n
-		}
 	}
 	all := []tile{
-		{Name: "running", Value: grouped(int(phases[collector.Running])), Detail: "of " + plural(o.jobs, "job", "jobs"), Link: "./?phase=running#jobs", Sign: phaseSigns[collector.Running]},
-		{Name: "waiting", Value: grouped(int(phases[collector.Pending])), Detail: "not started yet", Link: "./?phase=pending#jobs", Sign: phaseSigns[collector.Pending]},
+		{Name: "running", Value: grouped(phases[collector.Running]), Detail: "of " + plural(o.jobs, "job", "jobs"), Link: "./?phase=running#jobs", Sign: phaseSigns[collector.Running]},
+		{Name: "waiting", Value: grouped(phases[collector.Pending]), Detail: "not started yet", Link: "./?phase=pending#jobs", Sign: phaseSigns[collector.Pending]},
 		{Name: "failed", Value: grouped(o.failed), Detail: "within the last hour", Link: "./?phase=failed#jobs", Sign: tileSign(o.failed == 0)},
 		{Name: "sources up", Value: fmt.Sprintf("%d of %d", up, len(o.kinds)), Detail: downText(down, len(o.kinds)-up-down), Link: "#sources", Sign: tileSign(down == 0)},
 	}

@@ -90,7 +90,7 @@ const accessible = `(() => {
 	for (const e of all("input:not([type=hidden]), select")) need(e.labels.length > 0, "label of " + e.name);
 	for (const e of all("a, button")) need(e.textContent.trim() || e.getAttribute("aria-label"), "name of " + e.outerHTML);
 	for (const e of all("svg")) need(e.getAttribute("aria-hidden") === "true" || e.getAttribute("role") === "img" && e.getAttribute("aria-label"), "text of " + e.outerHTML.slice(0, 80));
-	for (const e of all(".box")) need(e.tabIndex === 0 && e.getAttribute("role") === "region", "box");
+	for (const e of all(".box")) need(e.tabIndex === 0 && e.getAttribute("role") === "group", "box");
 	for (const e of all(".sign.bad, .sign.warn")) need(e.textContent.replace(/[^\p{L}\d]/gu, "") || e.parentElement.textContent.replace(/[^\p{L}\d]/gu, ""), "words beside the colour");
 	const ids = all("[id]").map(e => e.id);
 	need(new Set(ids).size === ids.length, "ids are unique");
