@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -16,6 +17,10 @@ type FleetOptions struct {
 	Speed float64       // virtual seconds per real second in Run; default 30
 	Tick  time.Duration // how often Run looks what is due, in real time; default 50 ms
 	Keep  time.Duration // virtual time after which an ended training leaves the list; default 24 h, negative is never
+	Jobs  int           // how many models are trained again and again, each by one training at a time; at most and by default 6
+
+	// Healthy is a fleet that nothing is wrong with: every training waits for minutes, learns and completes.
+	Healthy bool
 
 	// Transcript, if set, gets one line for everything that happens. It is the same for the same seed.
 	Transcript io.Writer
@@ -43,11 +48,22 @@ func NewFleet(s *Server, o FleetOptions) *Fleet {
 	if o.Keep == 0 {
 		o.Keep = 24 * time.Hour
 	}
+	if o.Jobs <= 0 {
+		o.Jobs = math.MaxInt
+	}
 	f := &Fleet{s: s, o: o}
+	models := 0
 	for _, p := range plans() {
+		if models >= o.Jobs {
+			break
+		}
 		id := s.AddService(p.Service)
-		for i, l := range p.lines {
+		for i, l := range p.lines[:min(len(p.lines), o.Jobs-models)] {
+			models++
 			l.service, l.interval = id, p.Interval
+			if o.Healthy {
+				l.fates = []fate{completes}
+			}
 			l.rng = rand.New(rand.NewPCG(uint64(o.Seed), hash(p.Name)+uint64(i)))
 			f.at(l.first, func() { f.train(&l, 0) })
 		}

@@ -18,13 +18,20 @@ func Open(file string) (driver.Driver, error) { return New(Options{File: file}) 
 // Options configure a driver.
 type Options struct {
 	File string
-	Now  func() time.Time // default time.Now
+	// State, if set, is asked instead of a file: for a host in the same process.
+	State func() State
+	Now   func() time.Time // default time.Now
+	// Poll is how often a call that hangs, or that waits for an XID, looks again; default 50 ms.
+	Poll time.Duration
 }
 
 // New is Open with options.
 func New(o Options) (driver.Driver, error) {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Poll <= 0 {
+		o.Poll = 50 * time.Millisecond
 	}
 	d := &host{o: o}
 	if err := d.load(); err != nil {
@@ -40,9 +47,6 @@ const (
 	codeLost     = 15
 )
 
-// poll is how often a call that hangs, or that waits for an XID, looks again.
-const poll = 50 * time.Millisecond
-
 type host struct {
 	o Options
 
@@ -55,6 +59,14 @@ type host struct {
 func (h *host) load() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.o.State != nil {
+		s, first := h.o.State(), h.state == nil
+		h.state = &s
+		if first {
+			return s.check()
+		}
+		return nil
+	}
 	file, err := os.Stat(h.o.File)
 	if err != nil {
 		return err
@@ -150,7 +162,7 @@ func (e *events) Wait(d time.Duration) (driver.XID, bool, error) {
 		if left <= 0 {
 			return driver.XID{}, false, nil
 		}
-		time.Sleep(min(poll, left))
+		time.Sleep(min(e.h.o.Poll, left))
 	}
 }
 
@@ -163,7 +175,7 @@ type device struct {
 
 // now is the GPU as it is, once it answers. A GPU that hangs answers when it does not any more.
 func (d *device) now(op string) (*moment, error) {
-	for ; ; time.Sleep(poll) {
+	for ; ; time.Sleep(d.h.o.Poll) {
 		s, now := d.h.look()
 		i := s.place(d.id)
 		if i < 0 {

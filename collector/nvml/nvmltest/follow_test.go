@@ -103,3 +103,43 @@ func TestATroubleOfJobsMovesOn(t *testing.T) {
 		t.Error("a GPU without a job idles under a job")
 	}
 }
+
+// TestRecover ends every story but for what has been counted.
+func TestRecover(t *testing.T) {
+	for _, s := range nvmltest.Scenarios() {
+		h := newHost(t, nvmltest.HostOptions{Scenario: s.Name})
+		for n := range 120 {
+			if n == 60 {
+				h.Recover()
+			}
+			h.Advance(epoch.Add(time.Duration(n)*time.Second), someJobs(12))
+		}
+		if seen := modes(h.State(), epoch.Add(2*time.Minute)); len(seen) != 8 || slices.ContainsFunc(seen, func(m nvmltest.Mode) bool { return m != nvmltest.Train }) {
+			t.Errorf("%s: a minute after its end modes are %v", s.Name, seen)
+		}
+	}
+}
+
+// TestALastingTroubleGoesToTheOldestJob of those that are left, for it needs time to be seen.
+func TestALastingTroubleGoesToTheOldestJob(t *testing.T) {
+	for seed := range int64(4) {
+		h := newHost(t, nvmltest.HostOptions{Seed: seed, Scenario: "gpu_idle"})
+		all, now := someJobs(4), epoch
+		for n := range 4 {
+			for range 60 {
+				now = now.Add(time.Second)
+				h.Advance(now, all[:n+1])
+			}
+		}
+		for n := range 3 {
+			for range 60 {
+				now = now.Add(time.Second)
+				h.Advance(now, all[n:])
+			}
+			of := h.GPUs()[all[n]]
+			if seen := modes(h.State(), now); seen[of[0]] != nvmltest.Idle || of[0] != slices.Index(seen, nvmltest.Idle) {
+				t.Errorf("seed %d: the oldest job is on %v, and modes are %v", seed, of, seen)
+			}
+		}
+	}
+}

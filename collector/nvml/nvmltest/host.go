@@ -2,6 +2,7 @@ package nvmltest
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,10 @@ type HostOptions struct {
 	Speed    float64 // how much faster than real the jobs train, which is how often they write checkpoints; default 30
 	Model    string  // a name of Models; default DefaultModel
 	GPUs     int     // default 8
+	// Steps are sources that tell of the steps of their jobs. A job whose steps go on does not hang.
+	Steps []string
+	// Tick is how often Run looks; default 500 ms.
+	Tick time.Duration
 	// Sources are those whose folders of mapping files are there from the start, before they have a job.
 	Sources []string
 }
@@ -34,7 +39,8 @@ type Host struct {
 	now    time.Time
 	state  *State
 	jobs   placement
-	played map[int]*playing // by episode
+	since  map[Job]time.Time // when each job got its GPUs
+	played map[int]*playing  // by episode
 	wrote  map[string]string
 	dirty  bool
 }
@@ -44,7 +50,8 @@ type playing struct {
 	turn    int // of the scenario
 	gpus    []int
 	job     Job
-	reports int // times the XIDs came
+	began   time.Duration // since the host did
+	reports int           // times the XIDs came
 }
 
 // NewHost makes a host. Nothing happens before Advance or Run is called. Anything unknown in the options is an error.
@@ -58,6 +65,9 @@ func NewHost(o HostOptions) (*Host, error) {
 	if o.GPUs <= 0 {
 		o.GPUs = 8
 	}
+	if o.Tick <= 0 {
+		o.Tick = 500 * time.Millisecond
+	}
 	sc, err := findScenario(o.Scenario)
 	if err != nil {
 		return nil, err
@@ -65,12 +75,12 @@ func NewHost(o HostOptions) (*Host, error) {
 	if err := (&State{Model: o.Model, Checkpoints: 1}).check(); err != nil {
 		return nil, err
 	}
-	return &Host{o: o, scenario: sc, jobs: placement{}, played: map[int]*playing{}, wrote: map[string]string{}}, nil
+	return &Host{o: o, scenario: sc, jobs: placement{}, since: map[Job]time.Time{}, played: map[int]*playing{}, wrote: map[string]string{}}, nil
 }
 
 // Run advances the host in real time and writes its files until ctx ends. jobs tells which jobs run now.
 func (h *Host) Run(ctx context.Context, files Files, jobs func() []Job) error {
-	tick := time.NewTicker(500 * time.Millisecond)
+	tick := time.NewTicker(h.o.Tick)
 	defer tick.Stop()
 	for {
 		h.Advance(time.Now(), jobs())
@@ -102,8 +112,19 @@ func (h *Host) Advance(now time.Time, jobs []Job) {
 	h.jobs.free(jobs)
 	h.play(now)
 	h.jobs.give(len(h.state.GPUs), h.usable, jobs)
+	h.note(now)
 	for i := range h.state.GPUs {
 		h.apply(i, now.Add(notice))
+	}
+}
+
+// note remembers since when each job has its GPUs.
+func (h *Host) note(now time.Time) {
+	maps.DeleteFunc(h.since, func(j Job, _ time.Time) bool { return h.jobs[j] == nil })
+	for j := range h.jobs {
+		if _, known := h.since[j]; !known {
+			h.since[j] = now
+		}
 	}
 }
 
@@ -112,6 +133,14 @@ func (h *Host) begin(now time.Time) {
 	h.state = NewState(h.o.Seed, h.o.Model, h.o.GPUs, now)
 	h.state.Checkpoints = max(45, 1800/h.o.Speed)
 	h.dirty = true
+}
+
+// Recover ends the scenario: from the next Advance on nothing is wrong with any GPU.
+func (h *Host) Recover() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.scenario.episodes = nil
+	clear(h.played)
 }
 
 // usable is true for a GPU that can be given to a job.

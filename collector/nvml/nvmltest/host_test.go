@@ -95,8 +95,8 @@ func TestScenarios(t *testing.T) {
 		gpus int
 		xids []uint64
 	}{
-		"healthy": {}, "gpu_idle": {nvmltest.Idle, 1, nil}, "gpu_spin": {nvmltest.Spin, 2, nil},
-		"gpu_xid": {nvmltest.Lost, 1, []uint64{79}}, "gpu_xid_application": {nvmltest.Train, 8, []uint64{13, 31, 94}},
+		"healthy": {}, "gpu_idle": {nvmltest.Idle, 4, nil}, "gpu_spin": {nvmltest.Spin, 4, nil},
+		"gpu_xid": {nvmltest.Lost, 1, []uint64{79}}, "gpu_xid_application": {nvmltest.Train, 8, []uint64{13, 13, 13, 13, 31, 31, 31, 31, 94, 94, 94, 94}},
 		"gpu_lost": {nvmltest.Gone, 1, nil}, "gpu_thermal": {nvmltest.Thermal, 1, nil}, "gpu_straggler": {nvmltest.Straggler, 1, nil},
 		"gpu_ecc": {nvmltest.ECC, 1, []uint64{48, 63}}, "gpu_row_remap": {nvmltest.RowRemapFailure, 1, []uint64{64}},
 		"gpu_pcie": {nvmltest.PCIe, 1, nil}, "gpu_hang": {nvmltest.Hang, 1, []uint64{119}},

@@ -129,11 +129,12 @@ func (v *virtual) at(sp *Spell, x float64) *moment {
 func (n *moment) celsius() float64 {
 	const lag, step, memory = 28.0, 2.0, 8 * 28.0
 	began := math.Max(n.from, n.x-memory)
+	ambient := 27 + between(-2, 4, n.g.ID, "cooling")
 	target := func(x float64) float64 {
 		if n.heat > 0 {
 			return n.heat + n.rhythm.sway(x)
 		}
-		return 27 + between(-2, 4, n.g.ID, "cooling") + 41*n.rhythm.at(n.power, x)
+		return ambient + 41*n.rhythm.at(n.power, x)
 	}
 	c := target(began)
 	if b := n.sp.Base.Celsius; b > 0 && began == n.from {

@@ -25,21 +25,26 @@ type episode struct {
 	target    target
 	xids      []uint64
 	again     time.Duration // the XIDs come again after this; 0 is never
+	trained   time.Duration // by the clock of the jobs: only one that has had its GPUs for so long
+	silent    bool          // only a job whose source tells of no steps
 }
 
 // target says which GPUs an episode wants.
 type target uint8
 
 const (
-	any1   target = iota // a GPU of any job
-	single               // the GPU of a job that has one
-	member               // a GPU of the job that has most
-	group                // all GPUs of a job that has some, but not the most
-	last                 // the GPU with the highest number
+	any1    target = iota // a GPU of any job
+	single                // the GPU of a job that has one
+	member                // a GPU of the job that has most
+	group                 // all GPUs of a job that has some, but not the most
+	last                  // the GPU with the highest number
+	front                 // a GPU of the share that is given away first, which is the largest, whoever has it
+	whole                 // all GPUs of a job
+	several               // all GPUs of a job that has more than one
 )
 
-// needsJob is true for modes that come from what a job does. They end with it; what is wrong with a GPU does not.
-func (m Mode) needsJob() bool { return m == Idle || m == Spin || m == Straggler || m == Train }
+// needsJob is true for what comes from what a job does. It ends with the job; what is wrong with a GPU does not.
+func (e episode) needsJob() bool { return e.mode == Idle || e.mode == Spin || e.mode == Train }
 
 // dead is true for modes in which nobody would get the GPU.
 func (m Mode) dead() bool { return m == Lost || m == Gone || m == Hang || m == RowRemapFailure }
@@ -75,23 +80,23 @@ func scenarios() []scenario {
 	return []scenario{
 		fleet(),
 		{Scenario: Scenario{"healthy", "Nothing is wrong with any GPU."}},
-		one("gpu_idle", "A job runs and one of its GPUs does nothing.", episode{mode: Idle, target: any1}),
-		one("gpu_spin", "All GPUs of a job are busy with waiting for each other.", episode{mode: Spin, target: group}),
-		one("gpu_xid", "A GPU falls off the bus with XID 79, and is back after five minutes.",
-			episode{mode: Lost, target: any1, xids: []uint64{79}, lasts: 5 * time.Minute}),
-		one("gpu_xid_application", "A job's kernels fail with XIDs 13, 31 and 94, once a minute; the GPU is well.",
-			episode{mode: Train, target: any1, xids: []uint64{13, 31, 94}, again: time.Minute}),
-		one("gpu_lost", "A GPU vanishes: the driver counts one less. It is back after five minutes.",
-			episode{mode: Gone, target: last, lasts: 5 * time.Minute}),
+		one("gpu_idle", "A job runs and its GPUs do nothing; when it ends, another job.", episode{mode: Idle, target: whole}),
+		one("gpu_spin", "All GPUs of a job that has trained for a while are busy with waiting for each other; when it ends, another job.",
+			episode{mode: Spin, target: several, trained: 10 * time.Minute, silent: true}),
+		one("gpu_xid", "A GPU falls off the bus with XID 79, and is back after three minutes.",
+			episode{mode: Lost, target: any1, xids: []uint64{79}, lasts: 3 * time.Minute}),
+		one("gpu_xid_application", "A job's kernels fail with XIDs 13, 31 and 94, once a minute; its GPUs are well.",
+			episode{mode: Train, target: several, xids: []uint64{13, 31, 94}, again: time.Minute}),
+		one("gpu_lost", "A GPU vanishes: the driver counts one less.", episode{mode: Gone, target: last}),
 		one("gpu_thermal", "A GPU is too hot and holds its clocks down.", episode{mode: Thermal, target: any1}),
-		one("gpu_straggler", "One GPU of the largest job has lower clocks than the others.", episode{mode: Straggler, target: member}),
+		one("gpu_straggler", "A GPU has lower clocks than the other three of its job.", episode{mode: Straggler, target: front}),
 		one("gpu_ecc", "A GPU has uncorrectable memory errors, one a minute, and waits for a reset.",
 			episode{mode: ECC, target: any1, xids: []uint64{48, 63}}),
 		one("gpu_row_remap", "A GPU could not remap a row of its memory and must be replaced.",
 			episode{mode: RowRemapFailure, target: any1, xids: []uint64{64}}),
 		one("gpu_pcie", "The link of a GPU was trained down to 8 lanes of generation 3, with replays.", episode{mode: PCIe, target: any1}),
-		one("gpu_hang", "Calls that ask one of the GPUs do not return for five minutes.",
-			episode{mode: Hang, target: any1, xids: []uint64{119}, lasts: 5 * time.Minute}),
+		one("gpu_hang", "Calls that ask one of the GPUs do not return for three minutes.",
+			episode{mode: Hang, target: any1, xids: []uint64{119}, lasts: 3 * time.Minute}),
 	}
 }
 

@@ -14,10 +14,13 @@ import (
 type FleetOptions struct {
 	Seed   int64
 	Speed  float64       // virtual seconds per real second in Run; default 30
-	Jobs   int           // how many workloads live at once, those that have ended not counted; default 12
+	Jobs   int           // how many workloads live at once, those that have ended not counted; default 12, or 4 if healthy
 	Tick   time.Duration // how often Run looks what is due, in real time; default 50 ms
 	Keep   time.Duration // virtual time after which a workload that ended is deleted; default 20 min
 	Forget time.Duration // virtual time after which a deleted workload is forgotten; default 1 h
+
+	// Healthy is a fleet that nothing is wrong with: training only, which waits for seconds, keeps its GPUs busy and completes.
+	Healthy bool
 
 	// Transcript, if set, gets one line for everything that happens. It is the same for the same seed.
 	Transcript io.Writer
@@ -28,7 +31,7 @@ func (o FleetOptions) withDefaults() FleetOptions {
 		o.Speed = 30
 	}
 	if o.Jobs <= 0 {
-		o.Jobs = len(slots())
+		o.Jobs = len(o.slots())
 	}
 	if o.Tick <= 0 {
 		o.Tick = 50 * time.Millisecond
@@ -74,7 +77,7 @@ type FleetJob struct {
 // NewFleet makes a fleet on s. Nothing happens before Advance or Run is called. A server takes one fleet.
 func NewFleet(s *Server, o FleetOptions) *Fleet {
 	f := &Fleet{s: s, o: o.withDefaults(), clock: s.o.Now()}
-	all := slots()
+	all := f.o.slots()
 	for i := range f.o.Jobs {
 		sl := slot{plots: all[i%len(all)], number: i}
 		f.at(time.Duration(i)*7*time.Second, func() { f.begin(sl, 0) })

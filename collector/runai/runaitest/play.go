@@ -37,7 +37,7 @@ func newPlay(f *Fleet, sl slot, n int) *play {
 	p := &play{plot: sl.plots[n%len(sl.plots)], f: f, rng: rand.New(rand.NewPCG(seed, 1)), at: f.now}
 	p.work.ID = uuid(seed, 1)
 	p.work.Name = fmt.Sprintf("%s-%03d", p.base, n+1)
-	if round := sl.number / len(slots()); round > 0 {
+	if round := sl.number / len(f.o.slots()); round > 0 {
 		p.work.Name += "-" + strconv.Itoa(round)
 	}
 	if p.work.Pods == 0 {
@@ -128,6 +128,23 @@ func (p *play) queue(from, to time.Duration) {
 	}
 }
 
+// startAtOnce brings the pods up, and the workload runs when all of them do.
+func (p *play) startAtOnce() {
+	p.phase("Initializing", "")
+	for i := range p.work.Pods {
+		p.assigned(i)
+	}
+	for i := range p.work.Pods {
+		p.kubelet(i, "Pulling", `Pulling image "registry.test/`+p.base+`:1.4"`)
+	}
+	p.wait(5*time.Second, 30*time.Second)
+	for i := range p.work.Pods {
+		p.pulled(i)
+	}
+	p.wait(time.Second, 3*time.Second)
+	p.phase("Running", "")
+}
+
 // start brings the pods up, one after the other; the workload runs with the first and is whole with the last.
 func (p *play) start() {
 	p.phase("Initializing", "")
@@ -140,16 +157,21 @@ func (p *play) start() {
 	}
 	for i := range p.work.Pods {
 		p.wait(5*time.Second, 40*time.Second)
-		p.kubelet(i, "Pulled", `Successfully pulled image "registry.test/`+p.base+`:1.4"`)
-		p.kubelet(i, "Created", "Created container main")
-		p.wait(200*time.Millisecond, 2*time.Second)
-		p.kubelet(i, "Started", "Started container main")
+		p.pulled(i)
 		if i == 0 {
 			p.wait(100*time.Millisecond, time.Second)
 			p.phase("Running", "")
 		}
 		p.pods(i + 1)
 	}
+}
+
+// pulled brings up the container of a pod whose image is being pulled.
+func (p *play) pulled(i int) {
+	p.kubelet(i, "Pulled", `Successfully pulled image "registry.test/`+p.base+`:1.4"`)
+	p.kubelet(i, "Created", "Created container main")
+	p.wait(200*time.Millisecond, 2*time.Second)
+	p.kubelet(i, "Started", "Started container main")
 }
 
 // assigned says that the scheduler has found a node for a pod.

@@ -6,13 +6,19 @@ import (
 	"time"
 )
 
+// works are what the projects run: on GPUs of one machine, and on many.
+func works() (vision, language, platform, ddp Workload) {
+	vision = Workload{Project: "vision", ProjectID: "4501", SubmittedBy: "ada@example.test", GPUs: 1}
+	language = Workload{Project: "language", ProjectID: "4502", SubmittedBy: "lin@example.test", GPUs: 2}
+	platform = Workload{Project: "platform", ProjectID: "4503", SubmittedBy: "sam@example.test", GPUs: 1}
+	ddp = language
+	ddp.Type, ddp.Framework, ddp.GPUs, ddp.Pods = Distributed, "PyTorch", 32, 4
+	return vision, language, platform, ddp
+}
+
 // slots are the places of a fleet, each with what its workloads do, in turn.
 func slots() [][]plot {
-	vision := Workload{Project: "vision", ProjectID: "4501", SubmittedBy: "ada@example.test", GPUs: 1}
-	language := Workload{Project: "language", ProjectID: "4502", SubmittedBy: "lin@example.test", GPUs: 2}
-	platform := Workload{Project: "platform", ProjectID: "4503", SubmittedBy: "sam@example.test", GPUs: 1}
-	ddp := language
-	ddp.Type, ddp.Framework, ddp.GPUs, ddp.Pods = Distributed, "PyTorch", 32, 4
+	vision, language, platform, ddp := works()
 	notebook := vision
 	notebook.Type, notebook.GPUs = Workspace, 0.5
 	serving := platform
@@ -35,6 +41,33 @@ func slots() [][]plot {
 		{{"sweep", language, "hp-sweep", playSweep}},
 		{{"moved", platform, "embedder-train", playMoved}},
 	}
+}
+
+// slots are those of the fleet.
+func (o FleetOptions) slots() [][]plot {
+	if o.Healthy {
+		return wellSlots()
+	}
+	return slots()
+}
+
+// wellSlots are those of a fleet that nothing is wrong with.
+func wellSlots() [][]plot {
+	vision, language, platform, ddp := works()
+	return [][]plot{
+		{{"well", ddp, "bert-ddp", playWell}},
+		{{"well", vision, "resnet-train", playWell}},
+		{{"well", language, "gpt-pretrain", playWell}},
+		{{"well", platform, "reranker-train", playWell}},
+	}
+}
+
+// playWell is training that nothing is wrong with.
+func playWell(p *play) {
+	p.submit()
+	p.startAtOnce()
+	p.run(40*time.Minute, 80*time.Minute, busy())
+	p.complete()
 }
 
 func busy() load { return load{gpu: 88, memory: 70, swing: 8} }

@@ -16,6 +16,9 @@ type FleetOptions struct {
 	Jobs  int           // how many jobs live at once, those that have ended not counted; default 8
 	Tick  time.Duration // how often Run looks, in real time; default 250 ms
 	Keep  time.Duration // virtual time after which a job that ended is deleted; default 2 h
+
+	// Healthy is a fleet that nothing is wrong with: every job queues for a minute or three, trains, saves checkpoints and completes.
+	Healthy bool
 }
 
 func (o FleetOptions) withDefaults() FleetOptions {
@@ -149,6 +152,9 @@ func (f *Fleet) begin(sl *slot, at time.Time) *run {
 	all := plots()
 	p := all[(sl.number+3*sl.round)%len(all)]
 	rng := rand.New(rand.NewPCG(mix(uint64(f.o.Seed)), uint64(sl.number)<<32|uint64(sl.round)))
+	if f.o.Healthy {
+		p.fate = well
+	}
 	r := newRun(p, rng)
 	r.id = f.s.AddJob(Job{
 		ID:   fmt.Sprintf("job_train_%s_%d%03d", p.slug, sl.number, sl.round),

@@ -16,7 +16,7 @@ type FleetOptions struct {
 	Seed     int64
 	Speed    float64       // virtual seconds per real second in Run; default 30
 	Scenario string        // a name from Scenarios; default "fleet"
-	Jobs     int           // how many jobs run at once in scenario "big"; default 1,000
+	Jobs     int           // how many jobs run at once in scenario "big" (default 1,000) and in "healthy" (at most and by default 6)
 	Tick     time.Duration // how often Run looks what is due, in real time; default 50 ms
 	Keep     time.Duration // virtual time after which an ended or stalled job is forgotten; default 24 h, negative is never
 	Entity   string        // owner of the models; default that of the server
@@ -56,9 +56,6 @@ type FleetJob struct {
 func NewFleet(s *Server, o FleetOptions) *Fleet {
 	if o.Speed <= 0 {
 		o.Speed = 30
-	}
-	if o.Jobs <= 0 {
-		o.Jobs = 1000
 	}
 	if o.Tick <= 0 {
 		o.Tick = 50 * time.Millisecond

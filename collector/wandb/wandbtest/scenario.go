@@ -71,7 +71,17 @@ func healthySFT() []spec {
 	}
 }
 
-func playHealthy(*Fleet) []spec { return append(healthyRL(), healthySFT()...) }
+func healthy() []spec { return append(healthyRL(), healthySFT()...) }
+
+// playHealthy takes from both kinds in turn if not all are wanted.
+func playHealthy(f *Fleet) []spec {
+	all := healthy()
+	if n := f.o.Jobs; n > 0 && n < len(all) {
+		rl, sft := healthyRL(), healthySFT()
+		return append(sft[:(n+1)/2], rl[:n/2]...)
+	}
+	return all
+}
 
 // broken is a fine-tuning run with a fate.
 func broken(name string, what fate, at time.Duration) spec {
@@ -86,7 +96,7 @@ func broken(name string, what fate, at time.Duration) spec {
 }
 
 func playFleet(*Fleet) []spec {
-	return append(playHealthy(nil),
+	return append(healthy(),
 		broken("long-context", fateMessage, 7*time.Minute),
 		broken("high-rate", fateNaN, 9*time.Minute),
 		broken("new-tokenizer", fateStall, 10*time.Minute),
@@ -99,7 +109,7 @@ func playFailures(*Fleet) []spec {
 		project: "games", name: "chess", owner: "research", base: qwen14, length: time.Hour, start: 3 * time.Second,
 		fate: fateMessage, fateAt: 4 * time.Minute, message: "Worker lost: node preempted",
 	}
-	return append(playHealthy(nil), rl,
+	return append(healthy(), rl,
 		broken("long-context", fateMessage, 2*time.Minute),
 		broken("mixed-data", fateSilent, 3*time.Minute),
 		broken("late-failure", fateMessage, 20*time.Minute),
@@ -111,11 +121,11 @@ func playNaN(*Fleet) []spec {
 		project: "games", name: "chess", owner: "research", base: qwen14, length: time.Hour, start: 3 * time.Second,
 		fate: fateNaN, fateAt: 4 * time.Minute,
 	}
-	return append(playHealthy(nil), rl, broken("high-rate", fateNaN, 2*time.Minute), broken("no-clipping", fateInf, 3*time.Minute))
+	return append(healthy(), rl, broken("high-rate", fateNaN, 2*time.Minute), broken("no-clipping", fateInf, 3*time.Minute))
 }
 
 func playStall(*Fleet) []spec {
-	return append(playHealthy(nil), broken("no-capacity", fateQueue, 0), broken("no-first-step", fateLost, 0),
+	return append(healthy(), broken("no-capacity", fateQueue, 0), broken("no-first-step", fateLost, 0),
 		broken("new-tokenizer", fateStall, 5*time.Minute))
 }
 
@@ -135,7 +145,11 @@ func playStorm(*Fleet) []spec {
 
 func playBig(f *Fleet) []spec {
 	rng := f.rng("big")
-	out := make([]spec, f.o.Jobs)
+	jobs := f.o.Jobs
+	if jobs <= 0 {
+		jobs = 1000
+	}
+	out := make([]spec, jobs)
 	for i := range out {
 		out[i] = broken(fmt.Sprintf("load-%05d", i), fateWell, 0)
 		out[i].project = fmt.Sprintf("load-%02d", i%20)
