@@ -17,7 +17,7 @@ func TestHourly(t *testing.T) {
 		if !h.First("a") {
 			t.Error("an hour later it is not told again")
 		}
-		for i := range 2 * maxTold {
+		for i := range maxTold + 100 {
 			h.First(strconv.Itoa(i))
 		}
 		if len(h.next) > maxTold || h.First("one more") {

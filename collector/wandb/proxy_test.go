@@ -198,7 +198,7 @@ func TestProxyStreams(t *testing.T) {
 			}
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, base+"/preview/training-jobs", strings.NewReader(`{}`))
 	resp, err := http.DefaultClient.Do(req)
@@ -218,7 +218,7 @@ func TestProxyStreams(t *testing.T) {
 
 // TestProxyStreamsUp has a service that answers before the trainer has sent everything.
 func TestProxyStreamsUp(t *testing.T) {
-	seen := make(chan string)
+	seen := make(chan string, 1)
 	p, r, base := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		buf := make([]byte, 20)
 		n, _ := io.ReadFull(r.Body, buf)
@@ -227,15 +227,25 @@ func TestProxyStreamsUp(t *testing.T) {
 		io.WriteString(w, `{"id":"job-1"}`)
 	})
 	pr, pw := io.Pipe()
-	go func() {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var sender sync.WaitGroup
+	sender.Go(func() {
 		fmt.Fprint(pw, `{"model_id":"m-123",`)
-		if got := <-seen; got != `{"model_id":"m-123",` {
-			t.Errorf("the service saw %q", got)
+		select {
+		case got := <-seen:
+			if got != `{"model_id":"m-123",` {
+				t.Errorf("the service saw %q", got)
+			}
+		case <-ctx.Done():
+			t.Error("the service saw nothing before all was sent")
 		}
 		fmt.Fprint(pw, `"x":"`+strings.Repeat("y", 3*maxCopy)+`"}`)
 		pw.Close()
-	}()
-	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/preview/training-jobs", pr)
+	})
+	defer sender.Wait()
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, base+"/preview/training-jobs", pr)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,7 @@
 // by chance, go through every source and the core. Nothing may crash, stay behind or take memory without bound, and nothing that was
 // readable may be passed over.
 //
-// A plain go test gives 500 answers to each source. All of 10,000, or others:
+// A plain go test gives 150 answers to each source, CI 1,000. All of 10,000, or others:
 //
 //	go test ./test/hostile -args -hostile.answers=2500 -hostile.seed=2
 //

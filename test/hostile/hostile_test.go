@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	answers = flag.Int("hostile.answers", 500, "hostile answers given to each source")
+	answers = flag.Int("hostile.answers", 150, "hostile answers given to each source")
 	seed    = flag.Uint64("hostile.seed", 1, "of what they are")
 )
 

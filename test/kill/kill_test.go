@@ -52,7 +52,7 @@ func TestKillsAreNoticed(t *testing.T) {
 	w := newWorld(t, build(t, "-tags=mutant_cursor"))
 	var problems []string
 	for range 8 {
-		w.run(t, max(*kills, 15))
+		w.run(t, 15)
 		if problems = w.audit(t); len(problems) > 0 {
 			break
 		}
