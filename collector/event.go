@@ -83,6 +83,12 @@ type Update struct {
 
 	Created, Started, Ended Time
 
+	// Budget is what the source's configuration lets a job cost that says nothing itself, and Currency that of a budget which
+	// names none; used where HasBudget. The scheduler sets them.
+	Budget    Money
+	Currency  string
+	HasBudget bool
+
 	Cursor    string // the new bookmark; used where HasCursor
 	HasCursor bool
 	More      bool // the backlog was not read to its end: poll again at once

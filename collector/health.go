@@ -18,7 +18,9 @@ type Health struct {
 	// pollErrors and requests are keyed as their labels.
 	pollErrors map[string]uint64
 	requests   map[RequestCount]uint64
-	failing    int // polls in a row that failed
+	failing    int  // polls in a row that failed
+	credential Time // when somebody must have replaced it
+	token      Time // when the token in use ends
 }
 
 // RequestCount is one cell of training_source_requests_total; N is set in views only.
@@ -43,8 +45,8 @@ type HealthView struct {
 	DemandRatio                  *float64
 	Lag                          time.Duration
 	Skew                         *time.Duration
-	CredentialExpiry             Time
-	Renewed                      bool   // the credential is a token that is renewed before it ends, by nobody but the program
+	CredentialExpiry             Time   // of what somebody must replace, or else of the token in use
+	Renewed                      bool   // it is a token that is renewed before it ends, by nobody but the program
 	LastError                    string // class of the newest failure, empty after a success
 }
 
@@ -61,6 +63,8 @@ func (h *Health) View() HealthView {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := h.view
+	v.CredentialExpiry = cmp.Or(h.credential, h.token)
+	v.Renewed = !h.credential.Known() && h.token.Known()
 	for _, class := range slices.Sorted(maps.Keys(h.pollErrors)) {
 		v.PollErrors = append(v.PollErrors, Count{class, h.pollErrors[class]})
 	}
@@ -103,18 +107,19 @@ func (h *Health) Skew(d time.Duration) {
 	h.view.Skew = &d
 }
 
-// Expiry sets when the credential in use ends, which somebody must replace before.
+// Expiry sets when the credential in use ends, which somebody must replace before; the zero time is not known.
 func (h *Health) Expiry(t time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.view.CredentialExpiry, h.view.Renewed = TimeOf(t), false
+	h.credential = TimeOf(t)
 }
 
-// TokenExpiry sets when a token ends that the source itself renews before.
+// TokenExpiry sets when a token ends that the source itself renews before; the zero time is none. It is shown only where no
+// end is known of what somebody must replace.
 func (h *Health) TokenExpiry(t time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.view.CredentialExpiry, h.view.Renewed = TimeOf(t), true
+	h.token = TimeOf(t)
 }
 
 // Lag sets how late the most overdue poll is.

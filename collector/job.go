@@ -25,6 +25,7 @@ type Info struct {
 	GPUModel  string `cbor:"9,keyasint,omitempty"`
 	URL       string `cbor:"10,keyasint,omitempty"` // where a person can look at the job
 	Model     string `cbor:"11,keyasint,omitempty"` // the provider's id of the model that is trained; not exposed
+	Budget    string `cbor:"12,keyasint,omitempty"` // what the job may cost, as [ParseBudget] reads it; exposed as a reading
 }
 
 // merge returns i with every field that o knows.
@@ -32,7 +33,7 @@ func (i Info) merge(o Info) Info {
 	for _, f := range []struct{ to, from *string }{
 		{&i.Name, &o.Name}, {&i.Provider, &o.Provider}, {&i.Project, &o.Project}, {&i.Group, &o.Group}, {&i.Owner, &o.Owner},
 		{&i.Framework, &o.Framework}, {&i.BaseModel, &o.BaseModel}, {&i.Kind, &o.Kind}, {&i.GPUModel, &o.GPUModel}, {&i.URL, &o.URL},
-		{&i.Model, &o.Model},
+		{&i.Model, &o.Model}, {&i.Budget, &o.Budget},
 	} {
 		if *f.from != "" {
 			*f.to = Clean(*f.from)

@@ -35,7 +35,7 @@ const (
 	Cost                         // label: currency
 	CostComponent                // labels: currency, component
 	CostEstimated                // label: currency
-	Budget                       // label: currency
+	Budget                       // label: currency; made of Info.Budget and Update.Budget, not given by sources
 	CheckpointAvailable          // how many
 	CheckpointLastStep           //
 	CheckpointLastCreated        // seconds since the epoch

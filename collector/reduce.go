@@ -1,5 +1,7 @@
 package collector
 
+import "slices"
+
 // StepSpans says how gradient steps become spans.
 type StepSpans string
 
@@ -39,17 +41,19 @@ const goneAfter = 3
 // after a restart, gives the same job and the same spans as one clean pass.
 func Reduce(prev *Job, u Update, o ReduceOptions) Reduced {
 	f := newFold(prev, u, o)
+	said := f.job.Info.Budget
 	f.info()
 	f.presence()
 	f.events()
 	f.polled()
+	f.budget(said)
 	f.times()
 	f.phase()
 	f.settle()
 	f.reconcile()
 	f.bookmark()
-	f.tally.Unknown = u.Unknown
-	f.changed = f.changed || len(u.Unknown) > 0 || u.Gap
+	f.tally.Unknown = slices.Concat(f.unknown, u.Unknown)
+	f.changed = f.changed || len(f.tally.Unknown) > 0 || u.Gap
 	if !f.changed {
 		return Reduced{Job: prev, Tally: f.tally}
 	}
@@ -72,6 +76,8 @@ type fold struct {
 	over    bool // the job had ended before this update
 	first   bool // the job is new
 	owned   bool // job.Readings is our copy
+
+	unknown []string // names of what the core did not understand
 }
 
 func newFold(prev *Job, u Update, o ReduceOptions) *fold {

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -109,6 +110,8 @@ func (f *fold) reported(p Phase, status, message string, at Time, told bool) {
 		j.Status, f.changed = status, true
 	}
 	switch {
+	case p == j.Phase && told:
+		f.backdate(at)
 	case p == j.Phase:
 	case p.Ended():
 		f.end(p, message, at)
@@ -131,6 +134,21 @@ func (f *fold) afterEnd(at Time, told bool) bool {
 		began = f.u.At
 	}
 	return began > f.job.Trace.EndSeen
+}
+
+// backdate believes the provider's earlier date of the phase that the job is in: the bridge may have seen it late. A phase
+// cannot be older than the job, nor than what its trace already tells of another phase. Spans keep their times, and
+// an end stays as it was first told.
+func (f *fold) backdate(at Time) {
+	j := f.job
+	began := cmp.Or(f.u.Created, j.Created)
+	if j.PhaseSeq > 1 || j.Trace.Phase != j.Phase {
+		began = j.Trace.Since
+	}
+	if j.Phase.Ended() || at >= j.Since || at < began {
+		return
+	}
+	j.Since, f.changed = at, true
 }
 
 // setPhase shows the phase that the job is in. Its spans follow with trace.

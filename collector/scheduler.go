@@ -20,6 +20,8 @@ type Scheduler struct {
 	store    *Store
 	health   *Health
 	log      *limitedLog
+	budget   Money  // of jobs that say nothing themselves
+	currency string // of budgets that name none
 
 	queue  queue
 	items  map[Key]*item
@@ -45,10 +47,14 @@ func NewScheduler(name string, src Source, r *Recorder, s *Store, h *Health, log
 		c = c.with(p.Cadence())
 	}
 	f, _ := src.(Follower)
-	return &Scheduler{
+	out := &Scheduler{
 		name: name, source: src, follower: f, cadence: c, recorder: r, store: s, health: h,
 		log: newLimitedLog(log.With("source", name)), items: map[Key]*item{}, purse: newPurse(c.Rate, c.Burst),
 	}
+	if b, ok := src.(Budgeted); ok {
+		out.budget, out.currency = b.Budget()
+	}
+	return out
 }
 
 func (c Cadence) with(o Cadence) Cadence {

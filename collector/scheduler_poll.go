@@ -65,8 +65,12 @@ func (s *Scheduler) follow(ctx context.Context, j *Job) (Update, error) {
 		s.health.Polled(start, now, err)
 	}
 	u.At, u.Began = TimeOf(now), TimeOf(start)
+	s.price(&u)
 	return u, err
 }
+
+// price adds what the source's configuration says about costs to what the source says of a job.
+func (s *Scheduler) price(u *Update) { u.Budget, u.Currency, u.HasBudget = s.budget, s.currency, true }
 
 func (s *Scheduler) list(ctx context.Context) (soon []Key) {
 	soon, err := s.listOnce(ctx)
@@ -100,6 +104,7 @@ func (s *Scheduler) probeIdle(ctx context.Context) {
 
 // listOnce records a listing and returns the jobs that it had news of.
 func (s *Scheduler) listOnce(ctx context.Context) (soon []Key, err error) {
+	s.lookAtCredential()
 	start := time.Now()
 	within, cancel := context.WithTimeout(ctx, listWithin)
 	defer cancel()
@@ -128,6 +133,13 @@ func (s *Scheduler) listOnce(ctx context.Context) (soon []Key, err error) {
 		updates = updates[n:]
 	}
 	return soon, err
+}
+
+// lookAtCredential comes with every listing, whether it asks the service or not: files may have been replaced.
+func (s *Scheduler) lookAtCredential() {
+	if e, ok := s.source.(Expiring); ok {
+		s.health.Expiry(e.CredentialExpiry())
+	}
 }
 
 // known are the jobs of updates, nil where they are new.
@@ -164,6 +176,7 @@ func (s *Scheduler) listing(l Listing, start, end time.Time, failed bool) []Upda
 		u := &l.Jobs[i]
 		u.Key.Source, u.At, u.Began, u.Origin = s.name, now, TimeOf(start), Listed
 		u.Polled = s.follower == nil
+		s.price(u)
 		seen[u.Key] = true
 	}
 	if l.Partial || failed {

@@ -52,10 +52,12 @@ func (f *fakeSource) times(id string) []time.Time {
 	return f.asked[id]
 }
 
+func (f *fakeSource) forget() { f.asked = map[string][]time.Time{} }
+
 // schedule runs a source for a while in virtual time.
-func schedule(t *testing.T, f *fakeSource, l *fakeLedger) (b *bridge, h *Health, stop func()) {
+func schedule(t *testing.T, f fake, l *fakeLedger) (b *bridge, h *Health, stop func()) {
 	t.Helper()
-	f.asked = map[string][]time.Time{}
+	f.forget()
 	b = start(t, l, RecorderOptions{})
 	h = NewHealth(time.Now())
 	b.store.SetHealth("s", h)

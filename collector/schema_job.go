@@ -156,7 +156,7 @@ func resourceRows() []jobRow {
 			"training.currency", "training.cost.component"),
 		labelled(readingRow(CostEstimated, Lasting, "training.job.cost.estimated", "{currency}", "Cost at the end, as the provider estimates."),
 			"training.currency"),
-		labelled(readingRow(Budget, Lasting, "training.job.budget", "{currency}", "What the job may cost. No source tells it yet, so it is absent."),
+		labelled(readingRow(Budget, Lasting, "training.job.budget", "{currency}", "What the job may cost, as its labels or the configuration of its source say."),
 			"training.currency"),
 	}
 	return append(rows,

@@ -68,7 +68,7 @@ func healthRows() []sourceRow {
 				}
 				return s.Health.Skew.Seconds(), true
 			}),
-		gaugeOf("training.source.credential_expiry_timestamp", "s", "When the credential in use ends, where that is known.",
+		gaugeOf("training.source.credential_expiry_timestamp", "s", "When the credential of the source ends, where a certificate, the token itself or the configuration says so.",
 			func(s *SourceView) (float64, bool) {
 				return s.Health.CredentialExpiry.Seconds(), s.Health.CredentialExpiry.Known()
 			}),

@@ -39,6 +39,19 @@ type Prober interface {
 // service slows us down.
 type Paced interface{ Cadence() Cadence }
 
+// Budgeted is a Source whose configuration says what its jobs may cost.
+type Budgeted interface {
+	// Budget is that of a job that says nothing itself; an amount of 0 is none. The currency is that of amounts which name
+	// none, where the costs of a job do not tell.
+	Budget() (m Money, currency string)
+}
+
+// Expiring is a Source that may know when its credential ends.
+type Expiring interface {
+	// CredentialExpiry is when somebody must have replaced the credential, the zero time if nobody knows. Files are read again.
+	CredentialExpiry() time.Time
+}
+
 // Listing is one look at all jobs of a source.
 type Listing struct {
 	Jobs    []Update

@@ -16,8 +16,8 @@ import (
 // provider is Info.Provider of every job.
 const provider = "aitems"
 
-// Source watches the trainings of one NAVER Cloud account. It implements [collector.Source], [collector.Prober] and
-// [collector.Paced], and is safe for concurrent use.
+// Source watches the trainings of one NAVER Cloud account. It implements [collector.Source], [collector.Prober],
+// [collector.Paced] and [collector.Expiring], and is safe for concurrent use.
 type Source struct {
 	name    string
 	base    *url.URL
@@ -38,11 +38,12 @@ type Source struct {
 }
 
 var (
-	_ collector.Source = (*Source)(nil)
-	_ collector.Prober = (*Source)(nil)
-	_ collector.Paced  = (*Source)(nil)
-	_ api.Signer       = (*signer)(nil)
-	_ api.Observer     = (*clock)(nil)
+	_ collector.Source   = (*Source)(nil)
+	_ collector.Prober   = (*Source)(nil)
+	_ collector.Paced    = (*Source)(nil)
+	_ collector.Expiring = (*Source)(nil)
+	_ api.Signer         = (*signer)(nil)
+	_ api.Observer       = (*clock)(nil)
 )
 
 // New makes the source. It reads environment variables and no file, and asks nobody yet.
@@ -105,6 +106,9 @@ func (s *Source) Close() error {
 	s.client.Close()
 	return nil
 }
+
+// CredentialExpiry implements [collector.Expiring].
+func (s *Source) CredentialExpiry() time.Time { return s.client.CredentialExpiry() }
 
 // Cadence implements [collector.Paced].
 func (s *Source) Cadence() collector.Cadence {

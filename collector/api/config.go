@@ -23,6 +23,9 @@ type Config struct {
 	HTTP config.HTTPClientConfig `yaml:",inline"`
 	// CredentialsEnv names an environment variable that holds a bearer key. It is read when the source is built.
 	CredentialsEnv string `yaml:"credentials_env,omitempty"`
+	// CredentialsExpire is when the credential ends, where nothing but the operator knows: a date such as 2027-01-31, which means
+	// its first moment in UTC, or a time as in RFC 3339. Client certificates and JWTs tell themselves.
+	CredentialsExpire string `yaml:"credentials_expire,omitempty"`
 	// RateLimit is in requests per second, all jobs of the source together; 20 by default.
 	RateLimit float64 `yaml:"rate_limit,omitempty"`
 	// Burst is how many requests may start at once after a quiet time; 20 by default.
@@ -61,6 +64,12 @@ type Signer interface {
 	Fingerprint() string
 	// Setting is the field of the configuration to check when the credential is refused, such as "check client_secret_file".
 	Setting() string
+}
+
+// An Ender is a [Signer] that may know when its credential ends, which somebody must replace before.
+type Ender interface {
+	// Ends is the zero time where it is not known. It does not block.
+	Ends() time.Time
 }
 
 // DefaultConfig is the Config of an operator who set nothing.
@@ -132,6 +141,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxDepth > maxDepth {
 		return fmt.Errorf("max_depth: must be at most %d, is %d", maxDepth, c.MaxDepth)
+	}
+	if _, err := expiry(c.CredentialsExpire); err != nil {
+		return fmt.Errorf("credentials_expire: %w", err)
 	}
 	if c.HTTP.FollowRedirects {
 		return errors.New("follow_redirects: redirects are never followed, a credential could leave the host; set base_url to the final address")

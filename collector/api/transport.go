@@ -27,10 +27,11 @@ const (
 
 // transport is the way to the service: the connection, wrapped by what puts credentials on a request.
 type transport struct {
-	rt      http.RoundTripper
-	secrets []config.SecretReader // what a 401 may be about
-	signer  Signer                // the same, nil if there is none
-	setting string                // the field of the configuration that a 401 is about
+	rt       http.RoundTripper
+	secrets  []config.SecretReader // what a 401 may be about
+	signer   Signer                // the same, nil if there is none
+	setting  string                // the field of the configuration that a 401 is about
+	expiries []func() time.Time    // of credentials, as they are now
 }
 
 // fingerprint tells one content of the secrets from another. It is kept in memory only.
@@ -60,6 +61,7 @@ func newTransport(c Config) (*transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tls_config: %w", err)
 	}
+	t.certificate(settings)
 	tlsConfig, err := config.NewTLSConfig(&c.HTTP.TLSConfig)
 	if err != nil {
 		return nil, fmt.Errorf("tls_config: %w", err)
@@ -78,6 +80,12 @@ func newTransport(c Config) (*transport, error) {
 		return nil, fmt.Errorf("tls_config: %w", err)
 	}
 	return t, nil
+}
+
+func (t *transport) certificate(s config.TLSRoundTripperSettings) {
+	if s.Cert != nil {
+		t.expiries = append(t.expiries, endOf(s.Cert, certificateExpiry))
+	}
 }
 
 // connection has a deadline for every step, so that a host that accepts and says nothing costs seconds.
@@ -122,6 +130,9 @@ func (t *transport) authorization(c Config) (func(http.RoundTripper) http.RoundT
 	if c.Signer != nil {
 		t.setting = c.Signer.Setting() // whatever else is set is for a proxy
 	}
+	if e, ok := c.Signer.(Ender); ok {
+		t.expiries = append(t.expiries, e.Ends)
+	}
 	if err != nil || h.HTTPHeaders == nil {
 		return wrap, err
 	}
@@ -137,6 +148,7 @@ func (t *transport) environment(name string) (func(http.RoundTripper) http.Round
 	}
 	t.setting = "check the environment variable " + name + " (credentials_env)"
 	secret := config.NewInlineSecret(key)
+	t.expiries = append(t.expiries, endOf(secret, TokenExpiry))
 	return func(rt http.RoundTripper) http.RoundTripper {
 		return config.NewAuthorizationCredentialsRoundTripper("Bearer", secret, rt)
 	}, nil
@@ -147,6 +159,7 @@ func (t *transport) bearer(a *config.Authorization) (func(http.RoundTripper) htt
 	if err != nil {
 		return nil, err
 	}
+	t.expiries = append(t.expiries, endOf(s, TokenExpiry))
 	return func(rt http.RoundTripper) http.RoundTripper {
 		return config.NewAuthorizationCredentialsRoundTripper(a.Type, s, rt)
 	}, nil
@@ -177,9 +190,11 @@ func (t *transport) oauth2(c Config, o *config.OAuth2) (func(http.RoundTripper) 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tlsSecrets(&o.TLSConfig); err != nil {
+	settings, err := tlsSecrets(&o.TLSConfig)
+	if err != nil {
 		return nil, fmt.Errorf("oauth2.tls_config: %w", err)
 	}
+	t.certificate(settings)
 	token, err := url.Parse(o.TokenURL)
 	if err != nil || token.Host == "" {
 		return nil, errors.New("oauth2.token_url: write it as https://host/path")

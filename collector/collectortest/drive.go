@@ -68,6 +68,7 @@ func (d *Drive) List(ctx context.Context) (collector.Listing, error) {
 	for _, u := range l.Jobs {
 		u.Key.Source, u.At, u.Origin, u.Polled = d.name, now, collector.Listed, !follows
 		seen[u.Key.ID] = true
+		d.price(&u)
 		d.apply(u)
 	}
 	if l.Partial || err != nil {
@@ -95,6 +96,7 @@ func (d *Drive) Follow(ctx context.Context, id string) (collector.Update, error)
 		return u, err
 	}
 	u.Key, u.Polled, u.Asked, u.At = job.Key, true, asked, collector.TimeOf(time.Now())
+	d.price(&u)
 	d.apply(u)
 	return u, nil
 }
@@ -133,6 +135,14 @@ func (d *Drive) Round(ctx context.Context) error {
 		errs = append(errs, d.Drain(ctx, id))
 	}
 	return errors.Join(errs...)
+}
+
+// price adds what the configuration of the source says about costs.
+func (d *Drive) price(u *collector.Update) {
+	if b, ok := d.source.(collector.Budgeted); ok {
+		u.Budget, u.Currency = b.Budget()
+	}
+	u.HasBudget = true
 }
 
 func (d *Drive) apply(u collector.Update) {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -214,6 +215,22 @@ func TestLayout(t *testing.T) {
 	}
 	if got != string(want) {
 		t.Errorf("the layout of records changed. Raise Version if a release has written the old one, then run go test -update.\n--- %s\n%s--- now\n%s", golden, want, got)
+	}
+}
+
+// TestARecordFromBeforeBudgets was written by a program whose jobs had no budget among what is said of them.
+func TestARecordFromBeforeBudgets(t *testing.T) {
+	rec, err := base64.StdEncoding.DecodeString("Ak1Ys9iqAaIBYXMCYWoCqwFhbgJld2FuZGIDYXAEYWcFYW8GYWYHYWIIYnJsCWFoCmF1C2FtBAEFAwoBEQISAhgigaQBFQNjVVNEBPlHAAUFGCigGCkD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var j collector.Job
+	if err := newTestCodec(t).open(jobKind, []byte("key"), rec, &j); err != nil {
+		t.Fatal(err)
+	}
+	cost, ok := j.Reading(collector.Cost, "USD")
+	if j.Info.Name != "n" || j.Info.Model != "m" || j.Info.Budget != "" || j.Phase != collector.Running || j.NonFiniteAt != 3 || cost != 7 || !ok {
+		t.Errorf("%+v of %+v", j, j.Info)
 	}
 }
 

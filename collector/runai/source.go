@@ -16,8 +16,8 @@ import (
 // provider is the kind of this source, as the info of its jobs has it.
 const provider = "runai"
 
-// Source watches the workloads of one Run:ai control plane. It implements [collector.Follower], [collector.Prober] and
-// [collector.Paced], and is safe for concurrent use.
+// Source watches the workloads of one Run:ai control plane. It implements [collector.Follower], [collector.Prober],
+// [collector.Paced] and [collector.Expiring], and is safe for concurrent use.
 type Source struct {
 	name   string
 	config Config // complete
@@ -49,6 +49,7 @@ var (
 	_ collector.Follower = (*Source)(nil)
 	_ collector.Prober   = (*Source)(nil)
 	_ collector.Paced    = (*Source)(nil)
+	_ collector.Expiring = (*Source)(nil)
 )
 
 // New makes the source. It asks nobody yet.
@@ -75,6 +76,7 @@ func New(c Config, env collector.Env) (*Source, error) {
 		podPage: c.PageSize, podsAt: time.Now(),
 		memos: map[string]*memo{}, longBacklog: longBacklog,
 	}
+	env.Health.TokenExpiry(time.Time{}) // of a configuration before this one
 	if c.Token.used() {
 		if s.tokens, err = newTokens(env.Name, c, base, asker{env.Health}, env.Health.TokenExpiry, env.Log); err != nil {
 			return nil, err
@@ -98,6 +100,9 @@ func (s *Source) Close() error {
 	}
 	return nil
 }
+
+// CredentialExpiry implements [collector.Expiring].
+func (s *Source) CredentialExpiry() time.Time { return s.client.CredentialExpiry() }
 
 // Cadence implements [collector.Paced].
 func (s *Source) Cadence() collector.Cadence {

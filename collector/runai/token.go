@@ -324,7 +324,7 @@ func isToken(s string) bool {
 			return false
 		}
 	}
-	return s != "" && len(s) <= maxTokenBytes
+	return s != "" && len(s) <= api.MaxTokenBytes
 }
 
 // tokenError is why there is no token, in words for a person.

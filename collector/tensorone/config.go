@@ -54,6 +54,9 @@ type Config struct {
 	// Checkpoints is where they are read from: embedded (default), with the job; or endpoint, GET /training/jobs/{jobId}/checkpoints
 	// too, at a second read each poll.
 	Checkpoints string `yaml:"checkpoints"`
+	// Budget is what a job may cost that says nothing itself: an amount above 0 and its currency, such as 500 USD, or an amount alone,
+	// which is in the currency of its costs; none by default. It is shown, and compared with costs by an alert.
+	Budget string `yaml:"budget"`
 	// Units is what the service's numbers mean.
 	Units Units `yaml:"units"`
 
@@ -69,8 +72,9 @@ type Job struct {
 	Project   string `yaml:"project"`
 	Owner     string `yaml:"owner"`
 	BaseModel string `yaml:"base_model"`
-	Kind      string `yaml:"kind"` // such as language_model
-	URL       string `yaml:"url"`  // where a person can look at the job
+	Kind      string `yaml:"kind"`   // such as language_model
+	URL       string `yaml:"url"`    // where a person can look at the job
+	Budget    string `yaml:"budget"` // what it may cost, such as 500 USD; none is no budget
 }
 
 // PollIntervals say how often a job is asked, by its phase. They grow together when the jobs do not fit reads_per_hour.
@@ -145,6 +149,9 @@ func (c *Config) Validate() error {
 	if err := d.Units.check(); err != nil {
 		return err
 	}
+	if _, err := collector.ParseBudget(d.Budget); err != nil {
+		return fmt.Errorf("budget: %w", err)
+	}
 	return c.checkJobs()
 }
 
@@ -194,6 +201,9 @@ func (c *Config) checkJobs() error {
 		if j.URL != "" && !webURL(j.URL) {
 			return fmt.Errorf("jobs[%d].url: %q is not an http or https address", i, j.URL)
 		}
+		if _, err := collector.ParseBudget(j.Budget); err != nil {
+			return fmt.Errorf("jobs[%d].budget: %w", i, err)
+		}
 		if first, twice := seen[j.ID]; twice {
 			return fmt.Errorf("jobs[%d].id: %q stands at jobs[%d] already", i, j.ID, first)
 		}
@@ -210,7 +220,7 @@ func (c *Config) checkJobs() error {
 func (j Job) target() target {
 	return target{id: j.ID, info: collector.Info{
 		Provider: provider, Name: j.Name, Group: j.Group, Project: j.Project, Owner: j.Owner, BaseModel: j.BaseModel, Kind: j.Kind,
-		URL: j.URL,
+		URL: j.URL, Budget: j.Budget,
 	}}
 }
 

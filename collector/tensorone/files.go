@@ -92,7 +92,7 @@ func (fs *files) read(path string) (*file, error) {
 		return nil, err
 	}
 	if problem != nil {
-		fs.log.Warn("a job was left out of a file", "file", path, "reason", problem)
+		fs.log.Warn("a job or a label was left out of a file", "file", path, "reason", problem)
 	}
 	return &file{body: body, list: list}, nil
 }

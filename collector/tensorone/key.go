@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/config"
 
@@ -62,6 +63,15 @@ func (k *bareKey) Fingerprint() string {
 	key, err := k.secret.Fetch(context.Background()) // a file or memory: it does not block
 	sum := sha256.Sum256([]byte(key))
 	return fmt.Sprintf("%x %t", sum, err != nil)
+}
+
+// Ends implements [api.Ender].
+func (k *bareKey) Ends() time.Time {
+	key, err := k.secret.Fetch(context.Background()) // a file or memory: it does not block
+	if err != nil {
+		return time.Time{}
+	}
+	return api.TokenExpiry(key)
 }
 
 // Setting implements [api.Signer].

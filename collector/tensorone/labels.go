@@ -49,6 +49,7 @@ func infoOfLabels(labels map[string]string) collector.Info {
 		{&i.BaseModel, [2]string{"base_model", "training_base_model"}},
 		{&i.Kind, [2]string{"kind", "training_job_kind"}},
 		{&i.URL, [2]string{"url", "training_job_url"}},
+		{&i.Budget, [2]string{"budget", "training_job_budget"}},
 	} {
 		for _, name := range f.names {
 			if v := labels[name]; *f.to == "" && (f.to != &i.URL || webURL(v)) {
@@ -69,7 +70,7 @@ func webURL(s string) bool {
 func fill(i, o collector.Info) collector.Info {
 	for _, f := range []struct{ to, from *string }{
 		{&i.Name, &o.Name}, {&i.Provider, &o.Provider}, {&i.Project, &o.Project}, {&i.Group, &o.Group}, {&i.Owner, &o.Owner},
-		{&i.Framework, &o.Framework}, {&i.BaseModel, &o.BaseModel}, {&i.Kind, &o.Kind}, {&i.GPUModel, &o.GPUModel}, {&i.URL, &o.URL},
+		{&i.Framework, &o.Framework}, {&i.BaseModel, &o.BaseModel}, {&i.Kind, &o.Kind}, {&i.GPUModel, &o.GPUModel}, {&i.URL, &o.URL}, {&i.Budget, &o.Budget},
 	} {
 		if *f.to == "" {
 			*f.to = *f.from

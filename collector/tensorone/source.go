@@ -13,8 +13,8 @@ import (
 // provider is Info.Provider of every job.
 const provider = "tensorone"
 
-// Source watches the training jobs of one TensorOne account. It implements [collector.Follower], [collector.Prober] and
-// [collector.Paced], and is safe for concurrent use.
+// Source watches the training jobs of one TensorOne account. It implements [collector.Follower], [collector.Prober],
+// [collector.Paced] and [collector.Expiring], and is safe for concurrent use.
 type Source struct {
 	name    string
 	base    *url.URL
@@ -39,8 +39,11 @@ var (
 	_ collector.Follower = (*Source)(nil)
 	_ collector.Prober   = (*Source)(nil)
 	_ collector.Paced    = (*Source)(nil)
+	_ collector.Expiring = (*Source)(nil)
+	_ collector.Budgeted = (*Source)(nil)
 	_ api.Observer       = (*meter)(nil)
 	_ api.Signer         = (*bareKey)(nil)
+	_ api.Ender          = (*bareKey)(nil)
 )
 
 // New makes the source. It reads environment variables and no file, and asks nobody yet.
@@ -101,6 +104,15 @@ func observer(env collector.Env) api.Observer {
 func (s *Source) Close() error {
 	s.client.Close()
 	return nil
+}
+
+// CredentialExpiry implements [collector.Expiring].
+func (s *Source) CredentialExpiry() time.Time { return s.client.CredentialExpiry() }
+
+// Budget implements [collector.Budgeted].
+func (s *Source) Budget() (collector.Money, string) {
+	m, _ := collector.ParseBudget(s.config.Budget) // it was validated
+	return m, s.config.Units.Currency
 }
 
 // Cadence implements [collector.Paced].

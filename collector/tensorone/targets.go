@@ -33,7 +33,7 @@ type group struct {
 }
 
 // parseTargets reads a discovery file. The name decides between JSON and YAML, as Prometheus does. A target that cannot be a job
-// id is left out: one mistake must not hide other jobs. The error problem tells of it.
+// id is left out, and so is a label that cannot be read: one mistake must not hide other jobs. The error problem tells of it.
 func parseTargets(name string, body []byte) (list []target, problem, err error) {
 	var groups []group
 	switch strings.ToLower(filepath.Ext(name)) {
@@ -47,6 +47,9 @@ func parseTargets(name string, body []byte) (list []target, problem, err error) 
 	}
 	for i, g := range groups {
 		info := infoOfLabels(g.Labels)
+		if _, err := collector.ParseBudget(info.Budget); err != nil { // the core counts it
+			problem = fmt.Errorf("[%d].labels.budget: %w", i, err)
+		}
 		for k, id := range g.Targets {
 			if err := checkID(id); err != nil {
 				problem = fmt.Errorf("[%d].targets[%d]: %w", i, k, err)

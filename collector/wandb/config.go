@@ -59,8 +59,9 @@ type Job struct {
 	Project   string `yaml:"project"`
 	Owner     string `yaml:"owner"`
 	BaseModel string `yaml:"base_model"`
-	Kind      string `yaml:"kind"` // such as rl or sft
-	URL       string `yaml:"url"`  // where a person can look at the job
+	Kind      string `yaml:"kind"`   // such as rl or sft
+	URL       string `yaml:"url"`    // where a person can look at the job
+	Budget    string `yaml:"budget"` // what it may cost, such as 500 USD; none is no budget
 }
 
 // JobURL is an endpoint that lists jobs. It is asked with its own credentials, never those of the API.
@@ -192,13 +193,16 @@ func (j Job) check() error {
 	if j.URL != "" && !webURL(j.URL) {
 		return fmt.Errorf("url: %q is not an http or https address", j.URL)
 	}
+	if _, err := collector.ParseBudget(j.Budget); err != nil {
+		return fmt.Errorf("budget: %w", err)
+	}
 	return nil
 }
 
 func (j Job) target() target {
 	return target{id: j.ID, info: collector.Info{
 		Provider: provider, Name: j.Name, Group: j.Group, Project: j.Project, Owner: j.Owner, BaseModel: j.BaseModel, Kind: j.Kind,
-		URL: j.URL,
+		URL: j.URL, Budget: j.Budget,
 	}}
 }
 

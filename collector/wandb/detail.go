@@ -49,6 +49,9 @@ func (d *jobDetail) tell(job *collector.Job, u *collector.Update) {
 	if ending, ok := endings[strings.ToUpper(d.status)]; ok && !u.More {
 		u.Phase, u.Message, u.Ended = ending, d.message, d.ended
 	}
+	if u.Phase == collector.Pending && job.Attempt == 1 { // it waits from its creation
+		u.PhaseAt = d.created
+	}
 }
 
 // timeFormats are those that a FastAPI service may write. A time without a zone is UTC.

@@ -68,7 +68,7 @@ func (fs *files) refresh() (unknown []string, err error) {
 
 func warnTargets(log *slog.Logger, from string, t targets) {
 	if t.problem != nil {
-		log.Warn("A discovery target was left out", "from", from, "reason", t.problem)
+		log.Warn("A target of discovery or a label of it was left out", "from", from, "reason", t.problem)
 	}
 }
 

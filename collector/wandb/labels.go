@@ -59,6 +59,8 @@ func infoField(i *collector.Info, label string) *string {
 		return &i.Kind
 	case "url", "training_job_url":
 		return &i.URL
+	case "budget", "training_job_budget":
+		return &i.Budget
 	}
 	return nil
 }
@@ -91,7 +93,7 @@ func webURL(s string) bool {
 func fill(i, o collector.Info) collector.Info {
 	for _, f := range []struct{ to, from *string }{
 		{&i.Name, &o.Name}, {&i.Provider, &o.Provider}, {&i.Project, &o.Project}, {&i.Group, &o.Group}, {&i.Owner, &o.Owner},
-		{&i.Framework, &o.Framework}, {&i.BaseModel, &o.BaseModel}, {&i.Kind, &o.Kind}, {&i.URL, &o.URL},
+		{&i.Framework, &o.Framework}, {&i.BaseModel, &o.BaseModel}, {&i.Kind, &o.Kind}, {&i.URL, &o.URL}, {&i.Budget, &o.Budget},
 	} {
 		if *f.to == "" {
 			*f.to = *f.from

@@ -13,8 +13,8 @@ import (
 	"github.com/trainbridge/trainbridge/collector/api"
 )
 
-// Source watches the training jobs of one W&B account. It implements [collector.Follower], [collector.Prober] and
-// [collector.Paced], and is safe for concurrent use.
+// Source watches the training jobs of one W&B account. It implements [collector.Follower], [collector.Prober],
+// [collector.Paced] and [collector.Expiring], and is safe for concurrent use.
 type Source struct {
 	name     string
 	base     *url.URL
@@ -44,6 +44,7 @@ var (
 	_ collector.Follower = (*Source)(nil)
 	_ collector.Prober   = (*Source)(nil)
 	_ collector.Paced    = (*Source)(nil)
+	_ collector.Expiring = (*Source)(nil)
 )
 
 // New makes the source. It reads no file and asks nobody yet.
@@ -127,6 +128,15 @@ func (s *Source) Close() error {
 		t.CloseIdleConnections()
 	}
 	return nil
+}
+
+// CredentialExpiry implements [collector.Expiring].
+func (s *Source) CredentialExpiry() time.Time {
+	ends := s.client.CredentialExpiry()
+	for _, u := range s.urls {
+		ends = api.Earlier(ends, u.client.CredentialExpiry())
+	}
+	return ends
 }
 
 // Cadence implements [collector.Paced].

@@ -29,7 +29,7 @@ type target struct {
 type targets struct {
 	list    []target
 	unknown []string
-	problem error // with the last target that was left out
+	problem error // with the last target or label that was left out
 }
 
 // group is an element of the format that Prometheus calls file_sd and http_sd, with job ids as targets.
@@ -74,6 +74,9 @@ func flatten(groups []group) (targets, error) {
 	for i, g := range groups {
 		info, unknown := infoOf(g.Labels)
 		out.unknown = append(out.unknown, unknown...)
+		if _, err := collector.ParseBudget(info.Budget); err != nil { // the core counts it
+			out.problem = fmt.Errorf("[%d].labels.budget: %w", i, err)
+		}
 		for k, id := range g.Targets {
 			if err := checkID(id); err != nil {
 				out.unknown = append(out.unknown, "discovery.id")

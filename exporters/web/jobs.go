@@ -77,6 +77,7 @@ type job struct {
 	BaseModel string `json:"base_model"`
 	Kind      string `json:"kind"`
 	URL       string `json:"url"`
+	Budget    string `json:"budget"` // "500 USD", "500" in the currency of the source, or "none"
 	Fresh     bool   `json:"fresh"`
 }
 
@@ -169,10 +170,14 @@ func (j job) check() error {
 	}
 	for _, f := range []struct{ name, value string }{
 		{"name", j.Name}, {"group", j.Group}, {"project", j.Project}, {"owner", j.Owner}, {"base_model", j.BaseModel}, {"kind", j.Kind},
+		{"budget", j.Budget},
 	} {
 		if len(f.value) > maxText {
 			return fmt.Errorf("%s: longer than %d bytes", f.name, maxText)
 		}
+	}
+	if _, err := collector.ParseBudget(j.Budget); err != nil {
+		return fmt.Errorf("budget: %w", err)
 	}
 	if j.URL == "" {
 		return nil
@@ -208,7 +213,7 @@ func (j job) registration() collector.Registration {
 	return collector.Registration{
 		Key: collector.Key{Source: j.Source, ID: j.ID}, Fresh: j.Fresh,
 		Info: collector.Info{
-			Name: j.Name, Group: j.Group, Project: j.Project, Owner: j.Owner, BaseModel: j.BaseModel, Kind: j.Kind, URL: j.URL,
+			Name: j.Name, Group: j.Group, Project: j.Project, Owner: j.Owner, BaseModel: j.BaseModel, Kind: j.Kind, URL: j.URL, Budget: j.Budget,
 		},
 	}
 }

@@ -53,12 +53,12 @@ func post(h http.Handler, body string, change ...func(*http.Request)) *httptest.
 
 func TestJobsAreRegistered(t *testing.T) {
 	d := &desk{}
-	w := post(d.handler(), `{"source":"rl","id":"a-1","name":"n","group":"g","project":"p","owner":"o","base_model":"b","kind":"rl","url":"https://x.example/1","fresh":true}`)
+	w := post(d.handler(), `{"source":"rl","id":"a-1","name":"n","group":"g","project":"p","owner":"o","base_model":"b","kind":"rl","url":"https://x.example/1","budget":"500 USD","fresh":true}`)
 	if w.Code != 200 || w.Body.String() != "{\"registered\":1}\n" {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	want := collector.Registration{Key: collector.Key{Source: "rl", ID: "a-1"}, Fresh: true, Info: collector.Info{
-		Name: "n", Group: "g", Project: "p", Owner: "o", BaseModel: "b", Kind: "rl", URL: "https://x.example/1",
+		Name: "n", Group: "g", Project: "p", Owner: "o", BaseModel: "b", Kind: "rl", URL: "https://x.example/1", Budget: "500 USD",
 	}}
 	if !slices.Equal(d.took, []collector.Registration{want}) {
 		t.Errorf("registered %+v", d.took)
@@ -100,6 +100,7 @@ func TestBadBodiesAreRefusedWhole(t *testing.T) {
 		{"control", `{"source":"rl","id":"a\u0000"}`, 400, "id: holds"},
 		{"long id", `{"source":"rl","id":"` + long + `"}`, 400, "id: longer"},
 		{"long name", `{"source":"rl","id":"a","name":"` + long + `"}`, 400, "name: longer"},
+		{"no amount", `{"source":"rl","id":"a","budget":"a lot"}`, 400, "budget: must be an amount"},
 		{"not a URL", `{"source":"rl","id":"a","url":"javascript:alert(1)"}`, 400, "url: must be"},
 		{"password in URL", `{"source":"rl","id":"a","url":"https://u:p@x.example"}`, 400, "url: must be"},
 		{"unknown source", `{"source":"nobody","id":"a"}`, 404, "not configured"},

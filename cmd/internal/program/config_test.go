@@ -128,7 +128,7 @@ func TestDigestIsOfTheContent(t *testing.T) {
 // secretWord finds names of fields that hold a secret themselves; names of files, variables and the like do not.
 var (
 	secretWord = regexp.MustCompile(`(^|_)(secrets?|token|key|keys|password|passwords|credentials|headers)($|_)`)
-	harmless   = regexp.MustCompile(`(_file|_ref|_env|_id|_url|_directory)$|^step_duration_key$|^access_key$|^bare_key$`)
+	harmless   = regexp.MustCompile(`(_file|_ref|_env|_id|_url|_directory|_expire)$|^step_duration_key$|^access_key$|^bare_key$`)
 )
 
 // TestSecretsHaveTheirType: every text whose name sounds like a secret is of the type that does not print itself.
