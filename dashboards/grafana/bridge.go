@@ -13,10 +13,10 @@ func bridge() *Dashboard {
 
 func bridgeNow() []Panel {
 	return []Panel{
-		stat("Sources up", "short", "Of those chosen.", "sum(training_source_up{"+mine+"})"),
+		stat("Sources up", "short", "Of those chosen.", "sum(max by (training_source) (training_source_up{"+mine+"}))"),
 		stat("Overdue", "s", "How late the most overdue poll of any source is.", "max(training_source_event_lag_seconds{"+mine+"})", 60, 300),
 		stat("Demand", "percentunit", "What polling as configured would cost, as a share of the budget of requests. Above 100 % polls are stretched.", "max(training_source_request_budget_demand_ratio{"+mine+"})", 0.8, 1),
-		stat("Jobs without series", "short", "Over a limit, or their past is still being read.", "sum(training_source_jobs_suppressed{"+mine+"})", 1),
+		stat("Jobs without series", "short", "Over a limit, or their past is still being read.", "sum(max by (training_source) (training_source_jobs_suppressed{"+mine+"}))", 1),
 		stat("State", "short", "Whether what was counted can be written.", "min(trainbridge_state_writable)").named(map[string]string{"0": "not writable", "1": "writable"}),
 		stat("Configuration", "short", "Whether the newest configuration file was taken.", "min(trainbridge_config_last_reload_successful)").named(map[string]string{"0": "refused", "1": "in force"}),
 	}
@@ -38,15 +38,15 @@ func bridgeRequests() []Panel {
 func bridgeAccounts() []Panel {
 	return []Panel{
 		lines("Events read a second", "short", "Items in pages: counted, seen before, and not understood.",
-			Query{Expr: "sum(rate(training_source_events_total{" + mine + "}[$__rate_interval]))", Legend: "counted"},
-			Query{Expr: "sum(rate(training_source_events_duplicate_total{" + mine + "}[$__rate_interval]))", Legend: "seen before"},
-			Query{Expr: "sum(rate(training_source_events_quarantined_total{" + mine + "}[$__rate_interval]))", Legend: "set aside"}),
+			Query{Expr: "sum(max by (training_source, training_event_type, training_event_reason) (rate(training_source_events_total{" + mine + "}[$__rate_interval])))", Legend: "counted"},
+			Query{Expr: "sum(max by (training_source) (rate(training_source_events_duplicate_total{" + mine + "}[$__rate_interval])))", Legend: "seen before"},
+			Query{Expr: "sum(max by (training_source) (rate(training_source_events_quarantined_total{" + mine + "}[$__rate_interval])))", Legend: "set aside"}),
 		lines("What was not understood", "short", "Fields and values, in the hour before: the service changed.",
-			query("sum by (training_source, training_field) (increase(training_source_unknown_values_total{"+mine+"}[1h])) > 0", "{{training_source}} {{training_field}}")...).maybe("everything was understood"),
+			query("max by (training_source, training_field) (increase(training_source_unknown_values_total{"+mine+"}[1h])) > 0", "{{training_source}} {{training_field}}")...).maybe("everything was understood"),
 		lines("Gaps, late events and mismatches", "short", "In the hour before. Any is a reason to look.",
-			Query{Expr: "sum(increase(training_source_event_gaps_total{" + mine + "}[1h]))", Legend: "gaps"},
-			Query{Expr: "sum(increase(training_source_events_late_total{" + mine + "}[1h]))", Legend: "late"},
-			Query{Expr: "sum(increase(training_source_accounting_mismatches_total{" + mine + "}[1h]))", Legend: "mismatches"}),
+			Query{Expr: "sum(max by (training_source) (increase(training_source_event_gaps_total{" + mine + "}[1h])))", Legend: "gaps"},
+			Query{Expr: "sum(max by (training_source) (increase(training_source_events_late_total{" + mine + "}[1h])))", Legend: "late"},
+			Query{Expr: "sum(max by (training_source) (increase(training_source_accounting_mismatches_total{" + mine + "}[1h])))", Legend: "mismatches"}),
 	}
 }
 

@@ -25,13 +25,14 @@ func fleetNow() []Panel {
 		stat("Failed within the hour", "short", "Jobs whose failure is less than an hour old.",
 			`count((max by (training_source, training_job_id) (training_job_phase{`+mine+`, training_job_phase="failed"}) == 1) and on (training_source, training_job_id) (time() - max by (training_source, training_job_id) (training_job_phase_since_timestamp_seconds{`+mine+`}) < 3600)) or vector(0)`, 1),
 		stat("Sources down", "short", "Sources that do not answer.", `count(max by (training_source) (training_source_up{`+mine+`}) == 0) or vector(0)`, 1),
-		stat("Steps a second", "short", "Gradient steps of all jobs.", `sum(rate(training_job_gradient_steps_total{`+mine+`}[$__rate_interval]))`),
+		stat("Steps a second", "short", "Gradient steps of all jobs.", `sum(max by (training_source, training_job_id) (rate(training_job_gradient_steps_total{`+mine+`}[$__rate_interval])))`),
 		stat("GPUs that do not answer", "short", "Of the machines whose GPUs are read.", `count(max by (hw_id) (nvml_gpu_up) == 0) or vector(0)`, 1),
 	}
 }
 
 func fleetJobs() []Panel {
-	identity := `max by (training_source, training_job_id, training_job_name, training_project, training_owner) (training_job_info{` + mine + `})`
+	// Once for each job: two bridges may know different things about it, and what they know may just have changed.
+	identity := `topk by (training_source, training_job_id) (1, max by (training_source, training_job_id, training_job_name, training_project, training_owner) (training_job_info{` + mine + `}))`
 	columns := map[string]string{
 		"training_source": "Source", "training_job_id": "Job", "training_job_name": "Name", "training_project": "Project", "training_owner": "Owner",
 	}

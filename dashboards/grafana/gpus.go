@@ -33,7 +33,7 @@ func gpusNow() []Panel {
 	}
 }
 
-// each is a line for each GPU.
+// each is a line for each GPU. Its index is asked for once, for it may just have changed.
 func each(title, unit, help, metric, matchers, labels string) Panel {
 	legend, by := "{{nvml_gpu_index}} {{instance}}", "instance, hw_id"
 	if labels != "" {
@@ -42,7 +42,7 @@ func each(title, unit, help, metric, matchers, labels string) Panel {
 	if matchers != "" {
 		matchers = ", " + matchers
 	}
-	expr := "max by (" + by + ") (" + metric + "{" + here + matchers + "}) * on (instance, hw_id) group_left (nvml_gpu_index) max by (instance, hw_id, nvml_gpu_index) (nvml_gpu_info{" + here + "})"
+	expr := "max by (" + by + ") (" + metric + "{" + here + matchers + "}) * on (instance, hw_id) group_left (nvml_gpu_index) topk by (instance, hw_id) (1, max by (instance, hw_id, nvml_gpu_index) (nvml_gpu_info{" + here + "}))"
 	return lines(title, unit, help, query(expr, legend)...)
 }
 

@@ -66,7 +66,7 @@ func jobLearning() []Panel {
 func jobSpeed() []Panel {
 	heat := Panel{
 		Kind: HeatMap, Title: "Durations of steps", Unit: "s", Width: 8, Height: 8, Help: "How many steps took how long. Points are examples with a link to their span.",
-		Queries: []Query{{Expr: "sum by (le) (increase(training_job_step_duration_seconds_bucket{" + thisJob + "}[$__rate_interval]))", Legend: "{{le}}", Exemplars: true}},
+		Queries: []Query{{Expr: "max by (le) (increase(training_job_step_duration_seconds_bucket{" + thisJob + "}[$__rate_interval]))", Legend: "{{le}}", Exemplars: true}},
 		Empty:   "not every service tells how long steps take",
 	}
 	return []Panel{

@@ -88,7 +88,7 @@ func (d *Dashboard) JSON() ([]byte, error) {
 	e.SetIndent("", " ")
 	err := e.Encode(object{
 		"uid": d.UID, "title": d.Title, "description": d.Description, "tags": []string{tag},
-		"schemaVersion": 37, "version": 1, "editable": true, "graphTooltip": 1, "refresh": "30s", "timezone": "",
+		"schemaVersion": 37, "version": 1, "editable": false, "graphTooltip": 1, "refresh": "30s", "timezone": "",
 		"time": object{"from": d.From, "to": "now"}, "timepicker": object{}, "fiscalYearStartMonth": 0, "weekStart": "",
 		"annotations": object{"list": []any{}}, "links": links(), "templating": object{"list": d.variables()}, "panels": d.panels(),
 	})

@@ -2,9 +2,11 @@
 package compose
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -163,5 +165,29 @@ func TestAlertmanagerTakesItsConfiguration(t *testing.T) {
 	}
 	if out, err := exec.CommandContext(t.Context(), amtool, "check-config", "alertmanager.yml").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestInhibitionsAreTheProposedOnes: one trouble makes one call, as dashboards/alerts/README.md proposes.
+func TestInhibitionsAreTheProposedOnes(t *testing.T) {
+	type inhibitions struct {
+		Rules []any `yaml:"inhibit_rules"`
+	}
+	page, err := os.ReadFile("../../dashboards/alerts/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(page), "```yaml\n# alertmanager.yml\n")
+	block, _, _ = strings.Cut(block, "```")
+	text, err := os.ReadFile("alertmanager.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var proposed, shipped inhibitions
+	if err := errors.Join(yaml.Unmarshal([]byte(block), &proposed), yaml.Unmarshal(text, &shipped)); err != nil {
+		t.Fatal(err)
+	}
+	if len(proposed.Rules) == 0 || !reflect.DeepEqual(proposed, shipped) {
+		t.Errorf("shipped:\n%v\nproposed:\n%v", shipped, proposed)
 	}
 }
