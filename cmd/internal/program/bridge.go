@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -60,8 +61,10 @@ type routes struct {
 // surroundings are what a bridge uses instead of the machine's network and processes, where it is only played. The zero value is the
 // machine.
 type surroundings struct {
-	dial   collector.Dial // how sources and receivers are connected to
-	within bool           // GPUs are read in this process
+	dial   collector.Dial                                    // how sources and receivers are connected to
+	helper func(context.Context, io.Reader, io.Writer) error // reads GPUs, in this process
+
+	diskFull func() bool // whether the state cannot be written
 }
 
 func newBridge(o webOptions, log *slog.Logger, getenv func(string) string, hangup <-chan os.Signal) *bridge {
@@ -136,6 +139,9 @@ func (b *bridge) openLedger(f frozen) error {
 		return fmt.Errorf("open the state in %s: %w", f.StateDirectory, err)
 	}
 	b.ledger = planted(db)
+	if b.own.diskFull != nil {
+		b.ledger = fullDisk{b.ledger, b.own.diskFull}
+	}
 	return nil
 }
 

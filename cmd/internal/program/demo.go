@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -62,6 +63,9 @@ func (p *program) demo(ctx context.Context, o *demoOptions) error {
 		}
 		sources += strings.ReplaceAll(s.source, "ADDRESS", address)
 	}
+	if o.stage != nil {
+		story = o.stage.scenario
+	}
 	err = p.demoBridge(ctx, o, &demoBridge{scenario: story, world: world, dir: dir, sources: sources})
 	return errors.Join(err, stopTasks(ctx, running))
 }
@@ -73,7 +77,7 @@ func (s *demoService) start(ctx context.Context, dir string, listen listen) (run
 			return nil, "", fmt.Errorf("write the demo's files: %w", err)
 		}
 	}
-	listener, err := listen(ctx)
+	listener, err := listen(ctx, anyAddress)
 	if err != nil {
 		return nil, "", fmt.Errorf("listen for the simulated service: %w", err)
 	}
@@ -120,7 +124,7 @@ func (o *demoOptions) check() (scenario, error) {
 const demoConfig = `# The configuration of the demo: one source of each kind, and a virtual machine with GPUs.
 state:
   directory: %s
-retention: 5m
+retention: %s
 sources:%s
 %sapi:
   jobs: true
@@ -147,7 +151,11 @@ func (d *demoBridge) writeConfig(o *demoOptions) error {
 	if err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
-	text := fmt.Sprintf(demoConfig, quoted, d.sources, demoGPUs)
+	retention := "5m"
+	if o.stage != nil {
+		retention = "1h" // the default
+	}
+	text := fmt.Sprintf(demoConfig, quoted, retention, d.sources, demoGPUs)
 	if o.interval > 0 {
 		every, slow := ": "+o.interval.String(), ": "+max(o.interval, 10*time.Second).String()
 		text = strings.NewReplacer(": 1s", every, ": 2s", every, ": 10s", slow).Replace(text)
@@ -175,16 +183,50 @@ func (p *program) demoBridge(ctx context.Context, o *demoOptions, d *demoBridge)
 		return err
 	}
 	p.tour(o, d, s.push.otlp.Enabled())
-	b := newBridge(o.web, p.log, p.getenv, p.hangup)
-	if o.stage != nil {
-		b.own = surroundings{dial: o.stage.network.DialContext, within: true}
-	}
-	d.world.reload = b.requestReload
-	machine := start(func(ctx context.Context) error { return host.run(ctx, b.snapshot) })
+	machine := start(host.run)
 	acting := start(func(ctx context.Context) error { return p.act(ctx, d) })
-	err = b.serve(ctx, s)
+	err = p.lives(ctx, o, d)
 	end := context.WithoutCancel(ctx)
 	return errors.Join(err, acting.stop(end), machine.stop(end))
+}
+
+// lives runs the bridge, and another one if a scenario has ended it and all is well again.
+func (p *program) lives(ctx context.Context, o *demoOptions, d *demoBridge) error {
+	address := o.web.listeners[0].Addr().String()
+	for {
+		again, err := p.live(ctx, o, d)
+		if !again {
+			return err
+		}
+		select {
+		case <-d.world.over.Done():
+		case <-ctx.Done():
+			return nil
+		}
+		l, err := d.world.listen(ctx, address)
+		if err != nil {
+			return fmt.Errorf("listen on %s again: %w", address, err)
+		}
+		o.web.listeners = []net.Listener{l}
+	}
+}
+
+// live runs a bridge until ctx ends or the scenario ends it; then there may be another.
+func (p *program) live(ctx context.Context, o *demoOptions, d *demoBridge) (again bool, err error) {
+	s, err := loadConfig(d.world.file, p.getenv)
+	if err != nil {
+		return false, err
+	}
+	b := newBridge(o.web, p.log, p.getenv, p.hangup)
+	b.own.diskFull = d.world.diskFull.Load
+	if o.stage != nil {
+		b.own.dial, b.own.helper = o.stage.o.Network.DialContext, o.stage.helper
+	}
+	life, stop := context.WithCancel(ctx)
+	defer stop()
+	d.world.lives(b, stop)
+	err = b.serve(life, s)
+	return err == nil && ctx.Err() == nil && life.Err() != nil, err
 }
 
 // act plays the scenario. The demo goes on without it.

@@ -48,7 +48,9 @@ type demoHost struct {
 }
 
 func newDemoHost(o *demoOptions, d *demoBridge) (*demoHost, error) {
-	host, err := nvmltest.NewHost(nvmltest.HostOptions{Seed: o.seed, Speed: o.speed, Scenario: o.gpuScenario(), Sources: demoGPUSources()})
+	host, err := nvmltest.NewHost(nvmltest.HostOptions{
+		Seed: o.seed, Speed: o.speed, Scenario: o.gpuScenario(), Sources: demoGPUSources(), Steps: []string{"tensorone", "wandb"},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +63,9 @@ func newDemoHost(o *demoOptions, d *demoBridge) (*demoHost, error) {
 
 // advance lets time pass until now, with the jobs that run now.
 func (h *demoHost) advance(running []nvmltest.Job) error {
+	if h.world.over.Err() != nil {
+		h.host.Recover()
+	}
 	h.host.Advance(time.Now(), h.world.jobsOnGPUs(running))
 	if err := h.host.Write(h.files); err != nil {
 		return err
@@ -73,11 +78,11 @@ func (h *demoHost) advance(running []nvmltest.Job) error {
 	return state.Write(h.state)
 }
 
-func (h *demoHost) run(ctx context.Context, snapshot func() *collector.Snapshot) error {
+func (h *demoHost) run(ctx context.Context) error {
 	tick := time.NewTicker(h.world.tick)
 	defer tick.Stop()
 	for {
-		if err := h.advance(runningOnGPUs(snapshot())); err != nil {
+		if err := h.advance(runningOnGPUs(h.world.snapshot())); err != nil {
 			return err
 		}
 		select {

@@ -36,14 +36,14 @@ func demoServices(o *demoOptions, w *demoWorld) []demoService {
 const demoKey = "demo-key-of-a-simulated-service"
 
 // wandbScenario is the story of the W&B jobs: the scenario itself if it is one of theirs, all that can be seen beside a story of the
-// GPUs, and none beside an act.
+// GPUs, and none beside an act or in a rehearsal.
 func (o *demoOptions) wandbScenario() string {
 	for _, s := range wandbtest.Scenarios() {
 		if s.Name == o.scenario {
 			return s.Name
 		}
 	}
-	if s, err := findScenario(o.scenario); err == nil && s.after > 0 {
+	if s, err := findScenario(o.scenario); err == nil && s.after > 0 || o.stage != nil {
 		return "healthy"
 	}
 	return wandbtest.Scenarios()[0].Name
@@ -52,11 +52,20 @@ func (o *demoOptions) wandbScenario() string {
 func wandbDemo(o *demoOptions, w *demoWorld) demoService {
 	service := wandbtest.New(wandbtest.Options{Key: demoKey, Seed: o.seed})
 	w.wandb = service
-	fleet := wandbtest.NewFleet(service, wandbtest.FleetOptions{Seed: o.seed, Speed: o.speed, Scenario: o.wandbScenario()})
+	fleetOptions := wandbtest.FleetOptions{Seed: o.seed, Speed: o.speed, Scenario: o.wandbScenario()}
+	if o.stage != nil {
+		fleetOptions.Jobs, fleetOptions.Tick, fleetOptions.Keep = stageJobs, w.tick, stageKeep
+	}
+	fleet := wandbtest.NewFleet(service, fleetOptions)
 	return demoService{
 		handler: service,
 		run: func(ctx context.Context, dir string) error {
-			training := start(fleet.Run)
+			training := start(func(ctx context.Context) error {
+				if o.wandbScenario() == "healthy" {
+					return fleet.Run(ctx)
+				}
+				return w.untilOver(ctx, fleet.Run, func() { endAll(service, fleet) })
+			})
 			fleet.Advance(0)
 			err := keepListing(ctx, w.tick, dir, func() []wandbtest.FleetJob { return w.list(fleet.Jobs()) })
 			return errors.Join(err, training.stop(context.WithoutCancel(ctx)))
@@ -78,12 +87,27 @@ func wandbDemo(o *demoOptions, w *demoWorld) demoService {
 	}
 }
 
+// endAll ends the jobs of a fleet.
+func endAll(s *wandbtest.Server, fleet *wandbtest.Fleet) {
+	for _, j := range fleet.Jobs() {
+		if j.Ended == 0 {
+			s.Append(j.ID, wandbtest.Ended())
+		}
+	}
+}
+
 func runaiDemo(o *demoOptions, w *demoWorld) demoService {
 	service := runaitest.New(runaitest.Options{ClientID: "trainbridge", ClientSecret: demoKey, Seed: o.seed})
 	w.runai = service
 	// In real time an ended workload stays listed for minutes, so that there is time to look at it.
 	keep := time.Duration(float64(5*time.Minute) * o.speed)
-	fleet := runaitest.NewFleet(service, runaitest.FleetOptions{Seed: o.seed, Speed: o.speed, Keep: keep, Forget: 3 * keep})
+	fleetOptions := runaitest.FleetOptions{Seed: o.seed, Speed: o.speed, Keep: keep, Forget: 3 * keep}
+	if o.stage != nil {
+		fleetOptions = runaitest.FleetOptions{
+			Seed: o.seed, Speed: o.speed, Healthy: true, Jobs: stageJobs, Tick: w.tick, Keep: stageKeep, Forget: 3 * stageKeep,
+		}
+	}
+	fleet := runaitest.NewFleet(service, fleetOptions)
 	return demoService{
 		handler: service,
 		run:     func(ctx context.Context, _ string) error { return fleet.Run(ctx) },
@@ -106,7 +130,11 @@ func runaiDemo(o *demoOptions, w *demoWorld) demoService {
 func aitemsDemo(o *demoOptions, w *demoWorld) demoService {
 	service := aitemstest.New(aitemstest.Options{AccessKey: "demo-access-key", SecretKey: demoKey, Seed: o.seed})
 	w.aitems = service
-	fleet := aitemstest.NewFleet(service, aitemstest.FleetOptions{Seed: o.seed, Speed: o.speed})
+	fleetOptions := aitemstest.FleetOptions{Seed: o.seed, Speed: o.speed}
+	if o.stage != nil {
+		fleetOptions.Healthy, fleetOptions.Jobs, fleetOptions.Tick, fleetOptions.Keep = true, stageJobs, w.tick, stageKeep
+	}
+	fleet := aitemstest.NewFleet(service, fleetOptions)
 	return demoService{
 		handler: service,
 		run:     func(ctx context.Context, _ string) error { return fleet.Run(ctx) },
@@ -127,7 +155,11 @@ func aitemsDemo(o *demoOptions, w *demoWorld) demoService {
 func tensoroneDemo(o *demoOptions, w *demoWorld) demoService {
 	service := tensoronetest.New(tensoronetest.Options{Key: demoKey, Seed: o.seed, List: true, ReadsPerHour: demoReads})
 	w.tensorone = service
-	fleet := tensoronetest.NewFleet(service, tensoronetest.FleetOptions{Seed: o.seed, Speed: o.speed})
+	fleetOptions := tensoronetest.FleetOptions{Seed: o.seed, Speed: o.speed}
+	if o.stage != nil {
+		fleetOptions.Healthy, fleetOptions.Jobs, fleetOptions.Tick, fleetOptions.Keep = true, stageJobs, w.tick, stageKeep
+	}
+	fleet := tensoronetest.NewFleet(service, fleetOptions)
 	return demoService{
 		handler: service,
 		run:     func(ctx context.Context, _ string) error { return fleet.Run(ctx) },

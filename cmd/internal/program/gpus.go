@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"reflect"
@@ -60,15 +59,10 @@ func (b *bridge) newGPUs(s gpuSettings) (*gpuReader, error) {
 	if err != nil {
 		b.log.Warn("the name of this machine is not known", "err", err)
 	}
-	env := nvml.Env{
+	m, err := nvml.New(*s.config, nvml.Env{
 		Log: b.log.With("reader", "gpus"), Publish: b.store.SetGPUs, JobOfPod: (&podIndex{store: b.store}).find, Hostname: host,
-	}
-	if b.own.within {
-		env.Within = func(ctx context.Context, in io.Reader, out io.Writer) error {
-			return nvml.HelperMain(ctx, openDriver, in, out)
-		}
-	}
-	m, err := nvml.New(*s.config, env)
+		Within: b.own.helper,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("gpus: %w", err)
 	}

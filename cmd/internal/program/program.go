@@ -54,6 +54,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	logging := &promslog.Config{}
 	promslogflag.AddFlags(app, logging)
 	commands := p.commands(app)
+	if len(args) > 0 && args[0] == "rehearse" { // its flags are those of another program
+		return exitCode(p.stderr, p.rehearse(ctx, args[1:]))
+	}
 	name, err := app.Parse(args)
 	switch {
 	case ended >= 0:
@@ -63,12 +66,19 @@ func (p *program) run(ctx context.Context, args []string) int {
 		return exitUsage
 	}
 	p.log = newLogger(p.stderr, logging)
-	err = commands[name](ctx)
+	return exitCode(p.stderr, commands[name](ctx))
+}
+
+// exitCode says what is wrong and returns the code.
+func exitCode(w io.Writer, err error) int {
+	var exit *exitError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &exit):
+		return exit.code
 	case !errors.Is(err, errSaid):
-		fmt.Fprintln(p.stderr, err)
+		fmt.Fprintln(w, err)
 	}
 	return exitFailed
 }
@@ -77,6 +87,7 @@ func (p *program) commands(app *kingpin.Application) map[string]command {
 	return map[string]command{
 		"run":               p.runCommand(app.Command("run", "Watch the sources of a configuration file.").Default()),
 		"demo":              p.demoCommand(app.Command("demo", "Show the program at work on a simulated service, without a key or a network.")),
+		"rehearse":          p.rehearseCommand(app.Command("rehearse", "Show in virtual time which alerts a scenario of the demo fires: see rehearse --help.")),
 		"check":             p.checkCommand(app.Command("check", "Check a configuration file.")),
 		"dump":              p.dumpCommand(app.Command("dump", "Ask every source once and print the metrics.")),
 		"trace-id":          p.traceIDCommand(app.Command("trace-id", "Print the id of a job's trace.")),

@@ -1,21 +1,27 @@
 package program
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	toolkit "github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/trainbridge/trainbridge/collector/nvml"
+	"github.com/trainbridge/trainbridge/collector/nvml/driver"
+	"github.com/trainbridge/trainbridge/collector/nvml/nvmltest"
 )
 
 // Network is where a rehearsal listens and connects, in place of the machine's.
 type Network interface {
-	// Listen opens an address that nobody else has.
-	Listen() (net.Listener, error)
+	// Listen opens an address, host:port. Port 0 is one that nobody has.
+	Listen(ctx context.Context, address string) (net.Listener, error)
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -23,26 +29,48 @@ type Network interface {
 // alerts fire plays it. It uses the clock, a folder for its files and the network that it is given, and no other process, so that
 // it can live in a bubble of package testing/synctest.
 type Rehearsal struct {
-	network  Network
+	o        RehearsalOptions
 	scenario scenario
-	log      *slog.Logger
+	every    time.Duration // between polls
 	listener net.Listener
 	world    chan *demoWorld
 	played   *demoWorld
 	run      *task
 }
 
-// pollEvery is how often the bridge of a rehearsal asks each service.
-const pollEvery = 15 * time.Second
+// RehearsalOptions are what is rehearsed, and where.
+type RehearsalOptions struct {
+	Scenario string // a name of [Scenarios]
+	Network  Network
+	Log      *slog.Logger
+	Lasts    time.Duration // how long the fault is there, from the start; 0: as long as the scenario says
+}
+
+// Bounds of a rehearsal.
+const (
+	pollEvery = 15 * time.Second // how often the bridge asks each service, and
+	slowEvery = time.Minute      // in rehearsals that are longer than
+	longTime  = 6 * time.Hour
+	warmUp    = 15 * time.Minute // before the fault
+	stageJobs = 3                // of each service at once
+	stageKeep = time.Hour        // how long the services list a job that has ended
+)
 
 // NewRehearsal prepares a scenario of the demo. It listens already, and starts nothing.
-func NewRehearsal(name string, n Network, log *slog.Logger) (*Rehearsal, error) {
-	s, err := findScenario(name)
+func NewRehearsal(o RehearsalOptions) (*Rehearsal, error) {
+	s, err := findScenario(o.Scenario)
 	if err != nil {
 		return nil, err
 	}
-	r := &Rehearsal{network: n, scenario: s, log: log, world: make(chan *demoWorld, 1)}
-	if r.listener, err = n.Listen(); err != nil {
+	s.after = warmUp
+	if o.Lasts == 0 {
+		o.Lasts = warmUp + cmp.Or(s.lasts, 30*time.Minute)
+	}
+	r := &Rehearsal{o: o, scenario: s, every: pollEvery, world: make(chan *demoWorld, 1)}
+	if r.Lasts()+r.Clears() > longTime {
+		r.every = slowEvery
+	}
+	if r.listener, err = o.Network.Listen(context.Background(), anyAddress); err != nil {
 		return nil, fmt.Errorf("listen for the bridge: %w", err)
 	}
 	return r, nil
@@ -53,11 +81,11 @@ func (r *Rehearsal) Address() string { return r.listener.Addr().String() }
 
 // Start begins to play: the fault comes a little later.
 func (r *Rehearsal) Start() {
-	p := &program{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }, log: r.log}
+	p := &program{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }, log: r.o.Log}
 	flags := &toolkit.FlagConfig{WebListenAddresses: &[]string{r.Address()}, WebSystemdSocket: new(bool), WebConfigFile: new(string)}
 	r.run = start(func(ctx context.Context) error {
 		return p.demo(ctx, &demoOptions{
-			scenario: r.scenario.name, speed: 1, seed: 1, interval: pollEvery, stage: r,
+			scenario: r.scenario.name, speed: 1, seed: 1, interval: r.every, stage: r,
 			web: webOptions{FlagConfig: flags, historyEvery: time.Minute, listeners: []net.Listener{r.listener}},
 		})
 	})
@@ -65,9 +93,21 @@ func (r *Rehearsal) Start() {
 
 // enter makes the world of the demo one of the rehearsal.
 func (r *Rehearsal) enter(w *demoWorld) {
-	w.listen = func(context.Context) (net.Listener, error) { return r.network.Listen() }
-	w.tick = pollEvery / 3
+	w.listen = r.o.Network.Listen
+	w.tick = r.every / 3
 	r.world <- w
+}
+
+// helper reads the GPUs of the virtual machine.
+func (r *Rehearsal) helper(ctx context.Context, in io.Reader, out io.Writer) error {
+	open := func(library string) (driver.Driver, error) {
+		file, ok := strings.CutPrefix(library, virtualPrefix)
+		if !ok { // one that is not there, for the scenario that wants it
+			return driver.Open(library)
+		}
+		return nvmltest.New(nvmltest.Options{File: file, Poll: r.every / 3})
+	}
+	return nvml.HelperMain(ctx, open, in, out)
 }
 
 // Recover ends the fault and makes all well again.
@@ -100,11 +140,33 @@ func (r *Rehearsal) Stop() error {
 // leftovers is how long calls into the simulated driver, which a process would end with itself, may take to return.
 const leftovers = 10 * time.Second
 
+// Begins is how long after the start the fault comes; 0 if that is for the story to tell.
+func (r *Rehearsal) Begins() time.Duration {
+	if r.scenario.act == nil {
+		return 0
+	}
+	return r.scenario.after
+}
+
 // Lasts is how long the fault is there, from the start of the rehearsal.
-func (r *Rehearsal) Lasts() time.Duration { return r.scenario.after + r.scenario.lasts }
+func (r *Rehearsal) Lasts() time.Duration { return r.o.Lasts }
+
+// Clears is how long alerts may go on when the fault is over. That a job has failed is news for an hour.
+func (r *Rehearsal) Clears() time.Duration { return cmp.Or(r.scenario.clears, 2*time.Hour) }
+
+// Every is how often the bridge asks each service.
+func (r *Rehearsal) Every() time.Duration { return r.every }
 
 // Alerts are what the scenario fires, and nothing else.
 func (r *Rehearsal) Alerts() []string { return r.scenario.alerts }
+
+// Unplayed are the alerts that no scenario fires, and why.
+func Unplayed() map[string]string {
+	return map[string]string{
+		"TrainbridgeWatchdog":    "it fires always",
+		"TrainingGpuHelperStuck": "the helper must hang in the kernel; what a virtual GPU does, a signal ends",
+	}
+}
 
 // A Scenario is what can be rehearsed.
 type Scenario struct {

@@ -29,7 +29,7 @@ type memoryListener struct {
 
 func (l memoryListener) Addr() net.Addr { return l.address }
 
-func (n *memoryNetwork) Listen() (net.Listener, error) {
+func (n *memoryNetwork) Listen(context.Context, string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.listeners == nil {
@@ -55,7 +55,7 @@ func TestRehearsal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &memoryNetwork{}
 		var out buffer
-		r, err := NewRehearsal("auth_rejected", n, slog.New(slog.NewTextHandler(&out, nil)))
+		r, err := NewRehearsal(RehearsalOptions{Scenario: "auth_rejected", Network: n, Log: slog.New(slog.NewTextHandler(&out, nil))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestRehearsal(t *testing.T) {
 			return string(text)
 		}
 		r.Start()
-		time.Sleep(15 * time.Second)
+		time.Sleep(warmUp - time.Second)
 		if e := exposition(read()); !e.any("training_source_up", `training_source="wandb"`, is(1)) || !e.any("nvml_gpu_up", ".*", is(1)) {
 			t.Errorf("before the fault:\n%s", e)
 		}

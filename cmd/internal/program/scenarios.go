@@ -23,7 +23,10 @@ type scenario struct {
 	// act brings the fault, and goes on until the demo ends where it must.
 	act   func(context.Context, *demoWorld) error
 	after time.Duration // act begins this long after the start
-	lasts time.Duration // how long a rehearsal leaves the fault, so that all alerts fire
+	// restart says that only another start of the bridge ends the fault.
+	restart bool
+	lasts   time.Duration // how long a rehearsal leaves the fault, so that all alerts fire
+	clears  time.Duration // how long its alerts go on after that, if that is more than two hours
 }
 
 // soon is long enough to look at what is well first.
@@ -50,8 +53,8 @@ func scenarios() []scenario {
 	return all
 }
 
-// toldAlerts are what the stories of the simulated services and GPUs fire. Some stories of GPUs fire nothing for sure: they end with the
-// job, or after minutes, before the alert has seen enough. The scenarios gpu_job_... and gpu_missing last.
+// toldAlerts are what the stories of the simulated services and GPUs fire. Those about how a job uses its GPUs want a job that lives for
+// half an hour: the jobs of the demo do at --speed=1.
 func toldAlerts() map[string][]string {
 	return map[string][]string{
 		"fleet":               {"TrainingJobFailed", "TrainingJobLossNonFinite", "TrainingGpuXidCritical"},
@@ -66,22 +69,54 @@ func toldAlerts() map[string][]string {
 		"gpu_row_remap":       {"TrainingGpuRowRemapFailed", "TrainingGpuXidCritical"},
 		"gpu_pcie":            {"TrainingGpuPcieDowntrained"},
 		"gpu_hang":            {"TrainingGpuXidCritical"},
+		"gpu_idle":            {"TrainingJobGpuIdle"},
+		"gpu_spin":            {"TrainingJobSpinHang"},
+		"gpu_straggler":       {"TrainingJobStragglerGpu"},
+		"gpu_lost":            {"TrainingGpuVanished"},
 	}
 }
 
 func jobScenarios() []scenario {
 	return []scenario{
 		{
+			name: "job_failed", description: "A W&B job runs out of memory.",
+			alerts: []string{"TrainingJobFailed"}, act: failJobs(1),
+		},
+		{
+			name: "failure_storm", description: "Five W&B jobs of a project fail within minutes.",
+			alerts: []string{"TrainingJobFailureStorm", "TrainingJobFailed"}, act: failJobs(5),
+		},
+		{
+			name: "loss_nan", description: "The loss of a W&B job becomes NaN.",
+			alerts: []string{"TrainingJobLossNonFinite"}, act: breakLoss,
+		},
+		{
+			name: "stalled", description: "A W&B job that made a step every five seconds makes no more.",
+			alerts: []string{"TrainingJobStalled"}, act: stall, lasts: time.Hour,
+		},
+		{
+			name: "no_first_step", description: "A W&B job has begun and makes no step; fires after half an hour.",
+			alerts: []string{"TrainingJobNoFirstStep"}, act: neverStep, lasts: time.Hour,
+		},
+		{
+			name: "over_budget", description: "A TensorOne job costs more than it may.",
+			alerts: []string{"TrainingJobOverBudget"}, act: overspend,
+			config: []string{"    units: {currency: USD}\n", "    units: {currency: USD}\n    budget: 500 USD\n"},
+		},
+		{
 			name: "restart_loop", description: "A W&B job dies and starts afresh every 30 seconds.",
 			alerts: []string{"TrainingJobRestartLoop"}, act: restartLoop,
+			lasts: time.Hour,
 		},
 		{
 			name: "diverging", description: "The loss of a W&B job falls for a quarter of an hour and then rises; fires after an hour.",
 			alerts: []string{"TrainingJobLossDiverging"}, act: diverge,
+			lasts: 90 * time.Minute,
 		},
 		{
 			name: "slow_down", description: "A TensorOne job trains well for an hour and then at a third of the pace; fires half an hour later.",
 			alerts: []string{"TrainingJobThroughputRegressed"}, act: slowDown,
+			lasts: 110 * time.Minute,
 		},
 		{
 			name: "stuck_queued", description: "A Run:ai workload has been initializing for hours.",
@@ -102,6 +137,7 @@ func gpuScenarios() []scenario {
 		{
 			name: "gpu_job_idle", description: "A Run:ai workload holds four GPUs and uses none; fires after half an hour, and as a zombie after two hours.",
 			alerts: []string{"TrainingJobGpuIdle", "TrainingJobZombieRunning"}, act: idleOnGPUs,
+			lasts: time.Hour,
 		},
 		{
 			name: "gpu_job_hang", description: "A W&B job stops making steps, and its GPUs wait for each other at full load.",
@@ -110,14 +146,18 @@ func gpuScenarios() []scenario {
 		{
 			name: "gpu_job_straggler", description: "One of the four GPUs of a W&B job has lower clocks than the others; fires after half an hour.",
 			alerts: []string{"TrainingJobStragglerGpu"}, act: lagBehind,
+			lasts: time.Hour,
 		},
 		{
 			name: "gpu_false_end", description: "W&B says that a job has ended, and it goes on training; fires after 20 minutes.",
-			alerts: []string{"TrainingJobFalseTerminal"}, config: []string{"retention: 5m", "retention: 2h"}, act: endFalsely,
+			alerts: []string{"TrainingJobFalseTerminal"}, config: []string{"retention: ", "retention: 2h # "}, act: endFalsely,
+			lasts: time.Hour,
 		},
 		{
 			name: "gpu_xid_repeats", description: "One GPU ends each job that gets it with XID 31, every two minutes another.",
-			alerts: []string{"TrainingGpuXidRepeatsAcrossJobs", "TrainingGpuXidApplication"}, act: repeatXIDs,
+			alerts: []string{
+				"TrainingGpuXidRepeatsAcrossJobs", "TrainingGpuXidApplication", "TrainingJobFailed", "TrainingJobFailureStorm",
+			}, act: repeatXIDs, clears: 25 * time.Hour,
 		},
 		{
 			name: "gpu_missing", description: "The machine should have nine GPUs and has eight.",
@@ -142,15 +182,22 @@ func sourceScenarios() []scenario {
 		},
 		{
 			name: "auth_rejected", description: "W&B takes the key no more.",
-			alerts: []string{"TrainingSourceAuthRejected", "TrainingSourceDown"}, act: rejectKey,
+			alerts: []string{"TrainingSourceAuthRejected", "TrainingSourceDown", "TrainingSourceBlindToRunningJobs"}, act: rejectKey,
 		},
 		{
 			name: "rate_limited", description: "TensorOne answers 429 to all requests.",
-			alerts: []string{"TrainingSourceRateLimited", "TrainingSourceDown"}, act: limitRate,
+			alerts: []string{"TrainingSourceRateLimited", "TrainingSourceDown", "TrainingSourceBlindToRunningJobs"}, act: limitRate,
 		},
 		{
 			name: "schema_drift", description: "A Run:ai workload is in a phase that the bridge has never heard of.",
 			alerts: []string{"TrainingSourceSchemaDrift"}, act: drift,
+		},
+		{
+			name: "credential_expiring", description: "The key of AiTEMS ends within three days; fires after a day with the same key.",
+			lasts: 25 * time.Hour, alerts: []string{"TrainingSourceCredentialExpiring"}, config: []string{
+				"    access_key: demo-access-key\n",
+				"    access_key: demo-access-key\n    credentials_expire: " + time.Now().Add(72*time.Hour).UTC().Format(time.RFC3339) + "\n",
+			},
 		},
 		{
 			name: "clock_skew", description: "The clocks of AiTEMS and of the bridge are two minutes apart.",
@@ -167,11 +214,20 @@ func bridgeScenarios() []scenario {
 	return []scenario{
 		{
 			name: "series_held_back", description: "No more than three jobs of a source may have series; fires after half an hour.",
-			alerts: []string{"TrainbridgeSeriesHeldBack"}, config: []string{"retention: 5m\n", "retention: 5m\nmetrics: {jobs_per_source: 3}\n"},
+			alerts: []string{"TrainbridgeSeriesHeldBack"}, restart: true, config: []string{"\nsources:\n", "\nmetrics: {jobs_per_source: 3}\nsources:\n"},
+			lasts: time.Hour,
 		},
 		{
 			name: "state_in_memory", description: "No state directory is configured.",
-			alerts: []string{"TrainbridgeStateNotDurable"}, config: []string{"state:\n  directory: ", "state: {} # "},
+			alerts: []string{"TrainbridgeStateNotDurable"}, restart: true, config: []string{"state:\n  directory: ", "state: {} # "},
+		},
+		{
+			name: "bridge_down", description: "The bridge stops, and nobody starts it.",
+			alerts: []string{"TrainbridgeTargetDown", "TrainbridgeAbsent"}, act: stopBridge, restart: true,
+		},
+		{
+			name: "disk_full", description: "The state cannot be written: the disk is full.",
+			alerts: []string{"TrainbridgeStateNotWritable"}, act: fillDisk,
 		},
 		{
 			name: "bad_config", description: "The configuration file has a mistake and is reloaded.",

@@ -22,6 +22,53 @@ const (
 	allGPUs   = math.MaxInt
 )
 
+// failJobs is an act: so many jobs train a little and fail, half a minute apart.
+func failJobs(jobs int) func(context.Context, *demoWorld) error {
+	return func(ctx context.Context, w *demoWorld) error {
+		for i := range jobs {
+			id := w.train(fmt.Sprint("too-large-", i+1))
+			w.every(ctx, stepEvery, 6, func(int) { w.step(id, 1.4) })
+			w.ended(id)
+			w.wandb.Append(id, wandbtest.Failed("CUDA out of memory. Tried to allocate 2.50 GiB"))
+		}
+		return nil
+	}
+}
+
+func breakLoss(ctx context.Context, w *demoWorld) error {
+	id := w.train("learns-too-fast")
+	w.every(ctx, stepEvery, always, func(n int) {
+		if n < 24 {
+			w.step(id, 1.4)
+		} else {
+			w.step(id, math.NaN())
+		}
+	})
+	return nil
+}
+
+func stall(ctx context.Context, w *demoWorld) error {
+	id := w.train("waits-for-storage")
+	w.every(ctx, stepEvery, 60, func(int) { w.step(id, 1.4) })
+	return nil
+}
+
+func neverStep(_ context.Context, w *demoWorld) error {
+	w.train("loads-the-model")
+	return nil
+}
+
+func overspend(ctx context.Context, w *demoWorld) error {
+	w.newRun("job_train_costly", "Forgotten sweep")
+	w.every(ctx, 20*time.Second, always, func(n int) {
+		w.tensorone.Set("job_train_costly", func(j *tensoronetest.Job) {
+			j.Progress = &tensoronetest.Progress{Epoch: 1, Epochs: 3, Step: 10 * (n + 1), Steps: 20_000, Percent: 1}
+			j.Costs = &tensoronetest.Costs{GPU: 490 + float64(n)}
+		})
+	})
+	return nil
+}
+
 func restartLoop(ctx context.Context, w *demoWorld) error {
 	id := w.train("flaky-loader")
 	w.every(ctx, stepEvery, always, func(n int) {
@@ -143,6 +190,9 @@ func repeatXIDs(ctx context.Context, w *demoWorld) error {
 		id := w.train(fmt.Sprint("unlucky-", n+1))
 		w.occupy("wandb", id)
 		w.every(ctx, stepEvery, 12, func(int) { w.step(id, 1) })
+		if ctx.Err() != nil {
+			return
+		}
 		at = append(at[:len(at):len(at)], time.Now())
 		reports := at
 		w.disturb(func(s *nvmltest.State) {
@@ -196,8 +246,18 @@ func lag(ctx context.Context, w *demoWorld) error {
 	return w.configure(ctx, "    job_files: [jobs.json]\n", "    job_files: [jobs.json]\n    max_in_flight: 1\n")
 }
 
+func stopBridge(_ context.Context, w *demoWorld) error {
+	w.stopBridge()
+	return nil
+}
+
+func fillDisk(_ context.Context, w *demoWorld) error {
+	w.diskFull.Store(true)
+	return nil
+}
+
 func breakConfig(ctx context.Context, w *demoWorld) error {
-	if err := w.configure(ctx, "retention: 5m", "retention: 5m\nretentoin: 10m"); err == nil {
+	if err := w.configure(ctx, "\nsources:\n", "\nretentoin: 10m\nsources:\n"); err == nil {
 		return errors.New("the bridge took a configuration with a mistake")
 	}
 	return nil
@@ -206,7 +266,7 @@ func breakConfig(ctx context.Context, w *demoWorld) error {
 // sendTo is an act: metrics are sent to a receiver that answers everything with a status.
 func sendTo(status int) func(context.Context, *demoWorld) error {
 	return func(ctx context.Context, w *demoWorld) error {
-		listener, err := w.listen(ctx)
+		listener, err := w.listen(ctx, anyAddress)
 		if err != nil {
 			return fmt.Errorf("listen for the simulated OTLP receiver: %w", err)
 		}
@@ -216,8 +276,8 @@ func sendTo(status int) func(context.Context, *demoWorld) error {
 		stop := context.AfterFunc(ctx, func() { _ = receiver.Close() })
 		defer stop()
 		serving := start(func(context.Context) error { return receiver.Serve(listener) })
-		otlp := fmt.Sprintf("otlp: {interval: 1s, metrics: {enabled: true, endpoint: \"http://%s/v1/metrics\"}}\nretention: 5m", listener.Addr())
-		if err := w.configure(ctx, "retention: 5m", otlp); err != nil {
+		otlp := fmt.Sprintf("\notlp: {interval: 1s, metrics: {enabled: true, endpoint: \"http://%s/v1/metrics\"}}\nsources:\n", listener.Addr())
+		if err := w.configure(ctx, "\nsources:\n", otlp); err != nil {
 			return errors.Join(err, receiver.Close())
 		}
 		<-serving.done

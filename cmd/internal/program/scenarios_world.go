@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/trainbridge/trainbridge/collector"
 	"github.com/trainbridge/trainbridge/collector/aitems/aitemstest"
 	"github.com/trainbridge/trainbridge/collector/nvml/nvmltest"
 	"github.com/trainbridge/trainbridge/collector/runai/runaitest"
@@ -26,33 +28,39 @@ type demoWorld struct {
 	tensorone *tensoronetest.Server
 
 	listen listen
-	tick   time.Duration               // how often the world moves
-	file   string                      // the configuration
-	well   string                      // what it says where nothing is wrong
-	reload func(context.Context) error // what the bridge says of it
-	hurry  float64                     // how much faster than real acts are played
+	tick   time.Duration // how often the world moves
+	file   string        // the configuration
+	well   string        // what it says where nothing is wrong
+	hurry  float64       // how much faster than real acts are played
 
 	over      context.Context    // ends with the fault
 	end       context.CancelFunc // of over
 	recovered chan error         // gets one answer when all is well again
 
+	diskFull atomic.Bool
+
 	mu     sync.Mutex
+	bridge *bridge               // at work
+	stop   context.CancelFunc    // of the bridge
 	endJob map[string]func()     // for each job that scenarios added and that runs
 	listed []wandbtest.FleetJob  // W&B jobs beside those of the fleet
 	onGPUs []nvmltest.Job        // the jobs that have GPUs; nil: those that the bridge sees running
 	gpus   func(*nvmltest.State) // what is wrong with the GPUs; nil: nothing
 }
 
-// listen opens any free address.
-type listen func(context.Context) (net.Listener, error)
+// listen opens an address of this machine.
+type listen func(ctx context.Context, address string) (net.Listener, error)
 
-func listenOnLoopback(ctx context.Context) (net.Listener, error) {
-	return (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+// anyAddress is a free one.
+const anyAddress = "127.0.0.1:0"
+
+func listenTCP(ctx context.Context, address string) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 }
 
 func newDemoWorld(o *demoOptions, dir string) *demoWorld {
 	w := &demoWorld{
-		file: filepath.Join(dir, "trainbridge.yml"), hurry: max(o.hurry, 1), listen: listenOnLoopback, tick: 500 * time.Millisecond,
+		file: filepath.Join(dir, "trainbridge.yml"), hurry: max(o.hurry, 1), listen: listenTCP, tick: 500 * time.Millisecond,
 		recovered: make(chan error, 1), endJob: map[string]func(){},
 	}
 	w.over, w.end = context.WithCancel(context.Background())
@@ -64,27 +72,37 @@ func newDemoWorld(o *demoOptions, dir string) *demoWorld {
 
 // play waits and lets the scenario act, until ctx ends. If the fault ends before, all becomes well.
 func (w *demoWorld) play(ctx context.Context, s *scenario) error {
+	act := func(ctx context.Context) error {
+		if s.act != nil && w.pause(ctx, s.after) {
+			if err := s.act(ctx, w); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("play scenario %s: %w", s.name, err)
+			}
+		}
+		<-ctx.Done()
+		return nil
+	}
+	return w.untilOver(ctx, act, func() { w.recovered <- w.recover(ctx, s) })
+}
+
+// untilOver runs a story until the fault ends, and then lets it end.
+func (w *demoWorld) untilOver(ctx context.Context, story func(context.Context) error, end func()) error {
 	faulty, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(w.over, cancel)()
-	if s.act != nil && w.pause(faulty, s.after) {
-		if err := s.act(faulty, w); err != nil && faulty.Err() == nil {
-			return fmt.Errorf("play scenario %s: %w", s.name, err)
-		}
+	err := story(faulty)
+	if ctx.Err() == nil && err == nil {
+		end()
 	}
-	<-faulty.Done()
-	if ctx.Err() == nil {
-		w.recovered <- w.recover(ctx)
-	}
-	return nil
+	return err
 }
 
 // recover undoes whatever scenarios do. Jobs that they added end well.
-func (w *demoWorld) recover(ctx context.Context) error {
+func (w *demoWorld) recover(ctx context.Context, s *scenario) error {
 	w.wandb.SetFaults(wandbtest.Faults{})
 	w.runai.SetFaults(runaitest.Faults{})
 	w.aitems.SetFaults(aitemstest.Faults{})
 	w.tensorone.SetFaults(tensoronetest.Faults{})
+	w.diskFull.Store(false)
 	w.mu.Lock()
 	for _, end := range w.endJob {
 		end()
@@ -95,7 +113,42 @@ func (w *demoWorld) recover(ctx context.Context) error {
 	if err := w.write(w.well); err != nil {
 		return err
 	}
+	if s.restart {
+		w.stopBridge() // it begins anew
+		return nil
+	}
 	return w.reload(ctx)
+}
+
+// lives says which bridge is at work, and how it is ended.
+func (w *demoWorld) lives(b *bridge, stop context.CancelFunc) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bridge, w.stop = b, stop
+}
+
+func (w *demoWorld) now() *bridge {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bridge
+}
+
+// reload lets the bridge read its configuration again, and returns what it says of it.
+func (w *demoWorld) reload(ctx context.Context) error { return w.now().requestReload(ctx) }
+
+// snapshot is what the bridge knows, nil where there is none.
+func (w *demoWorld) snapshot() *collector.Snapshot {
+	if b := w.now(); b != nil {
+		return b.snapshot()
+	}
+	return nil
+}
+
+// stopBridge ends the bridge. The next begins when all is well again.
+func (w *demoWorld) stopBridge() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stop()
 }
 
 // willEnd says how a job ends once all is well again.

@@ -1,0 +1,32 @@
+package program
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+
+	"github.com/trainbridge/trainbridge/collector"
+	"github.com/trainbridge/trainbridge/collector/ledger"
+)
+
+// fullDisk is a state on a disk that can be full.
+type fullDisk struct {
+	ledger.Engine
+	full func() bool
+}
+
+// Commit implements [collector.Ledger].
+func (d fullDisk) Commit(ctx context.Context, b *collector.Batch) error {
+	if _, err := d.Writable(); err != nil {
+		return err
+	}
+	return d.Engine.Commit(ctx, b)
+}
+
+// Writable implements [ledger.Engine].
+func (d fullDisk) Writable() (bool, error) {
+	if d.full() {
+		return false, fmt.Errorf("write the state: %w", syscall.ENOSPC)
+	}
+	return d.Engine.Writable()
+}
