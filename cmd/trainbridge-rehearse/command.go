@@ -56,6 +56,8 @@ func (c command) parse(args []string) (o rehearse.Options, code int, done bool) 
 	app.Flag("scrape-interval", "How often to scrape; 30s, or 1m in rehearsals of many hours, if 0.").Default("0").DurationVar(&o.Scrape)
 	app.Flag("evaluation-interval", "How often to evaluate groups that do not say it; likewise.").Default("0").DurationVar(&o.Evaluate)
 	app.Flag("duration", "How long the fault lasts; 0 is as long as its scenario says.").Default("0").DurationVar(&o.Faulty)
+	app.Flag("expect", "An alert that shall fire, instead of those that the scenario names; may be repeated. For rules of your own.").
+		PlaceHolder("ALERT").StringsVar(&o.Expect)
 	app.Flag("always", "An alert that fires all the time; may be repeated.").PlaceHolder("ALERT").Default("TrainbridgeWatchdog").StringsVar(&o.Always)
 	app.Flag("verbose", "Show what the bridge and Prometheus log.").Short('v').BoolVar(&verbose)
 	if _, err := app.Parse(args); err != nil && !done {
@@ -131,6 +133,9 @@ func (c command) rehearse(ctx context.Context, o rehearse.Options) int {
 	}
 	if err != nil {
 		_, _ = fmt.Fprintf(c.stderr, "trainbridge-rehearse: %v\n", err)
+	}
+	if result.Foreign {
+		_, _ = fmt.Fprintln(c.stdout, "These rules have none of the alerts of the scenario, so nothing is judged: --expect=ALERT says what shall fire.")
 	}
 	complaints := result.Complaints(o.Always)
 	for _, complaint := range complaints {

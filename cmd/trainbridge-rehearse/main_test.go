@@ -47,11 +47,12 @@ func playToy(ctx context.Context, o rehearse.Options) (result rehearse.Result, e
 	time.Sleep(40 * time.Minute)
 	result.Want = toyScenarios[o.Scenario]
 	result.Timeline, err = e.Stop()
+	result.Foreign = o.Scenario == "foreign"
 	return result, err
 }
 
 // toyScenarios are the same but for the alerts that they want.
-var toyScenarios = map[string][]string{"good": {"ToyBroken"}, "calm": nil, "much": {"ToyBroken", "ToyStolen"}}
+var toyScenarios = map[string][]string{"good": {"ToyBroken"}, "calm": nil, "much": {"ToyBroken", "ToyStolen"}, "foreign": {"Other"}}
 
 // TestMain is the program itself, with toys, where a test wants it to be.
 func TestMain(m *testing.M) {
@@ -103,6 +104,7 @@ func TestProgram(t *testing.T) {
 		"one always fires":  {[]string{"--scenario=good", "--rules=" + file}, 1, "ToyBroken", "Always fired, which it should not have."},
 		"something fires":   {[]string{"--scenario=calm", "--rules=" + file, "--always=Always"}, 1, "ToyBroken", "ToyBroken fired, which"},
 		"something missing": {[]string{"--scenario=much", "--rules=" + file, "--always=Always"}, 1, "ToyBroken", "ToyStolen did not fire"},
+		"rules of others":   {[]string{"--scenario=foreign", "--rules=" + file}, 0, "nothing is judged: --expect=ALERT", ""},
 		"too short":         {[]string{"--scenario=good", "--rules=" + file, "--always=Always", "--duration=12m"}, 1, "Pending, but never fired: ToyBroken", "did not fire"},
 		"a rule that fails": {[]string{"--scenario=calm", "--rules=" + wrong, "--always=Always"}, 1, "Trouble: part rules", "found duplicate series"},
 		"list":              {[]string{"--scenario=list"}, 0, "The toy calm.", ""},

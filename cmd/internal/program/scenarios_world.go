@@ -81,7 +81,11 @@ func (w *demoWorld) play(ctx context.Context, s *scenario) error {
 		<-ctx.Done()
 		return nil
 	}
-	return w.untilOver(ctx, act, func() { w.recovered <- w.recover(ctx, s) })
+	err := w.untilOver(ctx, act, func() { w.recovered <- w.recover(ctx, s) })
+	if err != nil {
+		w.recovered <- err // nothing will be well: nobody shall wait for it
+	}
+	return err
 }
 
 // untilOver runs a story until the fault ends, and then lets it end.

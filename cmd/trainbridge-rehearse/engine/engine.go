@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -149,6 +150,11 @@ func (e *Engine) Stop() (Timeline, error) {
 	err := e.halt()
 	t := Timeline{Start: e.start, End: time.Now(), ExternalLabels: e.opts.ExternalLabels}
 	err = errors.Join(err, e.countScrapes(&t))
+	for _, rule := range e.rules.AlertingRules() {
+		t.Known = append(t.Known, rule.Name())
+	}
+	slices.Sort(t.Known)
+	t.Known = slices.Compact(t.Known)
 	t.Alerts = e.records.all()
 	t.ScrapeErrors, t.Trouble = e.journal.scrapes(), e.journal.trouble()
 	if dropped := e.records.lost(); dropped > 0 {

@@ -17,6 +17,8 @@ type Timeline struct {
 	ScrapeErrors           []Incident
 	// Trouble is what went wrong with the rules and with Prometheus itself.
 	Trouble []Incident
+	// Known are the names of all alerts in the rules, sorted.
+	Known []string
 	// ExternalLabels are those of [Options].
 	ExternalLabels map[string]string
 }

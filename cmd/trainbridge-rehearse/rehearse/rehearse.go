@@ -23,6 +23,8 @@ type Options struct {
 	Faulty   time.Duration // how long the fault lasts; 0: as long as the scenario says
 	Scrape   time.Duration // between scrapes; 0: 30 s, or a minute in rehearsals of many hours
 	Evaluate time.Duration // between evaluations of groups that do not say it; 0: 30 s, or two minutes likewise
+	// Expect are the alerts that shall fire, instead of those that the scenario names. They are for rules of one's own.
+	Expect []string
 	// Always are alerts that fire all the time. The rehearsal does not wait for their end.
 	Always []string
 	Log    *slog.Logger // what the bridge and Prometheus say; nil: nobody listens
@@ -33,12 +35,16 @@ type Result struct {
 	engine.Timeline
 	Began     time.Time // when the fault came; zero if nobody tells
 	Recovered time.Time // when the fault ended
-	Want      []string  // the alerts that the scenario is there to fire
+	Want      []string  // the alerts that shall fire
+	Foreign   bool      // the rules know no alert of the scenario, and nobody says what to expect: nothing is judged
 }
 
 // Complaints say which alerts fired that should not have, which are missing, and which did not clear themselves. What fires all the time
 // is no matter.
 func (r Result) Complaints(always []string) (all []string) {
+	if r.Foreign {
+		return nil
+	}
 	complain := func(text string) {
 		if !slices.Contains(all, text) {
 			all = append(all, text)
@@ -88,6 +94,9 @@ func Play(ctx context.Context, o Options) (Result, error) {
 	}
 	demo.Start()
 	result := Result{Want: demo.Alerts()}
+	if len(o.Expect) > 0 {
+		result.Want = o.Expect
+	}
 	if begins := demo.Begins(); begins > 0 {
 		result.Began = time.Now().Add(begins)
 	}
@@ -99,6 +108,8 @@ func Play(ctx context.Context, o Options) (Result, error) {
 	}
 	var failed error
 	result.Timeline, failed = p.Stop()
+	known := func(name string) bool { return slices.Contains(result.Known, name) }
+	result.Foreign = len(o.Expect) == 0 && len(result.Want) > 0 && !slices.ContainsFunc(result.Want, known)
 	return result, errors.Join(err, failed, demo.Stop())
 }
 

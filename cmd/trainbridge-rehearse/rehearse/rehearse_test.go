@@ -154,6 +154,33 @@ func replay(t *testing.T, seen engine.Timeline) {
 	t.Logf("%d alerts fired and resolved in Alertmanager", len(seen.Alerts))
 }
 
+// TestRulesOfOthers: what an operator's own rules do is shown, and judged by what the operator expects.
+func TestRulesOfOthers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "own.yml")
+	own := "groups: [{name: own, rules: [{alert: KeyRefused, expr: training_source_up == 0, for: 10m}]}]"
+	if err := os.WriteFile(file, []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for expected, complaints := range map[string]int{"": 0, "KeyRefused": 0, "Other": 2} {
+		o := Options{Scenario: "auth_rejected", Rules: []string{file}}
+		if expected != "" {
+			o.Expect = []string{expected}
+		}
+		synctest.Test(t, func(t *testing.T) {
+			r, err := Play(context.Background(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fired := r.Fired(); len(fired) != 1 || fired[0].Name != "KeyRefused" || fired[0].Resolved.IsZero() {
+				t.Errorf("fired: %+v", fired)
+			}
+			if got := r.Complaints(nil); len(got) != complaints || r.Foreign != (expected == "") {
+				t.Errorf("%q expected: foreign %t, %q", expected, r.Foreign, got)
+			}
+		})
+	}
+}
+
 func TestComplaints(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	r := Result{Want: []string{"B", "C"}, Recovered: at, Timeline: engine.Timeline{End: at.Add(time.Hour), Alerts: []engine.Alert{
