@@ -57,9 +57,7 @@ func (f *fold) budget(before string) {
 	if err != nil || j.Info.Budget == "" {
 		own = f.u.Budget
 	}
-	if own.Currency == "" {
-		own.Currency = f.currency()
-	}
+	own.Currency = f.spelled(own.Currency)
 	for _, label := range j.Labels(Budget) {
 		if own.Amount == 0 || label != own.Currency {
 			f.withdraw(Reading{Metric: Budget, Label: label, At: f.u.At})
@@ -68,6 +66,19 @@ func (f *fold) budget(before string) {
 	if own.Amount != 0 {
 		f.budgeted(own)
 	}
+}
+
+// spelled is a currency as the costs have it, so that both can be compared: usd is USD there. Nothing is the currency of the costs.
+func (f *fold) spelled(currency string) string {
+	if currency == "" {
+		return f.currency()
+	}
+	for _, known := range append(f.job.Labels(Cost), f.u.Currency) {
+		if strings.EqualFold(known, currency) {
+			return known
+		}
+	}
+	return currency
 }
 
 // currency is that of the job's costs, or else the source's.

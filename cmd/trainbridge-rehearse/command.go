@@ -24,11 +24,14 @@ const (
 	exitExpected = iota
 	exitUnexpected
 	exitUsage
+
+	exitInterrupted = 130 // as shells have it
 )
 
 // A command is what main does, with what it does it on.
 type command struct {
 	stdout, stderr io.Writer
+	exit           func(code int) // ends the process
 	scenarios      []program.Scenario
 	play           func(context.Context, rehearse.Options) (rehearse.Result, error)
 }
@@ -40,9 +43,9 @@ func (c command) main(args []string) {
 		code, done = c.list(), true
 	}
 	if done {
-		os.Exit(code) //nolint:forbidigo // the end of the program
+		c.exit(code)
 	}
-	inBubble(func(ctx context.Context) int { return c.rehearse(ctx, o) })
+	c.inBubble(func(ctx context.Context) int { return c.rehearse(ctx, o) })
 }
 
 // parse reads the command line. The last result is whether that was all.
@@ -54,7 +57,7 @@ func (c command) parse(args []string) (o rehearse.Options, code int, done bool) 
 	app.Flag("scenario", "What to play; list shows what there is.").Required().StringVar(&o.Scenario)
 	app.Flag("rules", "Rule files, as a pattern; may be repeated.").PlaceHolder("GLOB").StringsVar(&o.Rules)
 	app.Flag("scrape-interval", "How often to scrape; 30s, or 1m in rehearsals of many hours, if 0.").Default("0").DurationVar(&o.Scrape)
-	app.Flag("evaluation-interval", "How often to evaluate groups that do not say it; likewise.").Default("0").DurationVar(&o.Evaluate)
+	app.Flag("evaluation-interval", "How often to evaluate groups that do not say it; 1m, or 4m in rehearsals of many hours, if 0.").Default("0").DurationVar(&o.Evaluate)
 	app.Flag("duration", "How long the fault lasts; 0 is as long as its scenario says.").Default("0").DurationVar(&o.Faulty)
 	app.Flag("expect", "An alert that shall fire, instead of those that the scenario names; may be repeated. For rules of your own.").
 		PlaceHolder("ALERT").StringsVar(&o.Expect)
@@ -109,13 +112,13 @@ func (c command) list() int {
 }
 
 // inBubble plays in virtual time and ends the process with the code that play returns.
-func inBubble(play func(context.Context) int) {
+func (c command) inBubble(play func(context.Context) int) {
 	os.Args = os.Args[:1] // package testing reads them too
 	every := func(string, string) (bool, error) { return true, nil }
 	testing.Main(every, []testing.InternalTest{{Name: "rehearsal", F: func(t *testing.T) {
 		code := exitUnexpected
 		synctest.Test(t, func(*testing.T) { code = play(context.Background()) })
-		os.Exit(code) //nolint:forbidigo // before package testing can say PASS
+		c.exit(code) // before package testing can say PASS
 	}}}, nil, nil)
 }
 

@@ -57,7 +57,7 @@ var toyScenarios = map[string][]string{"good": {"ToyBroken"}, "calm": nil, "much
 // TestMain is the program itself, with toys, where a test wants it to be.
 func TestMain(m *testing.M) {
 	if os.Getenv("REHEARSE_TOYS") == "1" {
-		c := command{stdout: os.Stdout, stderr: os.Stderr, play: playToy}
+		c := command{exit: os.Exit, stdout: os.Stdout, stderr: os.Stderr, play: playToy}
 		for name, alerts := range toyScenarios {
 			c.scenarios = append(c.scenarios, program.Scenario{Name: name, Description: "The toy " + name + ".", Alerts: alerts})
 		}

@@ -74,7 +74,7 @@ var mutants = [...]mutant{
 	{"TrainingJobStuckQueued", "", `unless on (training_source, training_job_id) training_job_status_info{training_job_status="ready"}`, ""},
 	{"TrainingJobStuckQueued", "", "unless on (training_source) max_over_time(training_source:blind:info[10m])", ""},
 	{"TrainingJobRestartLoop", "", ">= 3", ">= 2"},
-	{"TrainingJobRestartLoop", "", "training_job:restarts:max - min_over_time(training_job:restarts:max[1h])", "training_job:restarts:max"},
+	{"TrainingJobRestartLoop", "", "training_job_restarts_total - min_over_time(training_job_restarts_total[1h])", "training_job_restarts_total"},
 	{"TrainingJobCheckpointStale", "", "1800)", "180)"},
 	{"TrainingJobCheckpointStale", "", "clamp_min(3 *", "clamp_min(2 *"},
 	{"TrainingJobCheckpointStale", "", "training_job_phase_since_timestamp_seconds", "training_job_checkpoint_last_created_timestamp_seconds"},

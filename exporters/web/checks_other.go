@@ -63,11 +63,11 @@ func (p problem) credential(h collector.HealthView, c clock) []problem {
 		return nil
 	}
 	p.What, p.at, p.When, p.Alert = "Credential expires", h.CredentialExpiry, "ends", "TrainingSourceCredentialExpiring"
-	p.Why, p.Do = "The credential in use ends on "+date(h.CredentialExpiry)+".", "Put a new one in its place before then."
+	p.Why, p.Do = "The credential in use ends on "+date(h.CredentialExpiry)+".", "Put a new one in its place before then, and correct credentials_expire if it is set."
 	l := warning
 	if left <= 0 {
 		p.What, p.When, l = "Credential expired", "ended", critical
-		p.Why, p.Do = "The credential in use ended on "+date(h.CredentialExpiry)+".", "Put a new one in its place; it is read again by itself."
+		p.Why, p.Do = "The credential in use ended on "+date(h.CredentialExpiry)+".", "Put a new one in its place; a file is read again by itself. Correct credentials_expire if it is set."
 	}
 	return []problem{p.with(l, c)}
 }

@@ -72,7 +72,7 @@
 //	{"source": "rl-team", "id": "7d0f6e0a-4b1e-4a57-9b1c-6a2f0f0c2f11", "name": "voice-agent", "group": "agent-001", "fresh": true}
 //
 // source and id are required; name, group, project, owner, base_model, kind and url (where a person can look) are shown to
-// people. fresh says that the job was created just now, so that all its steps are news and none are a backlog. Fields are
+// people; budget is what the job may cost, such as "500 USD". fresh says that the job was created just now, so that all its steps are news and none are a backlog. Fields are
 // case-sensitive, unknown or repeated ones are refused, and nothing is registered unless the whole body is right. The answer
 // is 200 after every job is durable; registering a job again updates what is shown. Otherwise the answer is
 // {"error": "..."}, with "failed" for jobs that could not be registered though the body was right.

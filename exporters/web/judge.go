@@ -106,11 +106,14 @@ func (n tally) verdict() sign {
 
 // past is what there was within the last hour.
 func (n tally) past(lost int) string {
-	text := plural(n.failed, "job", "jobs") + " failed"
-	if lost > 0 {
-		text += ", " + grouped(lost) + " lost"
+	var parts []string
+	if n.failed > 0 {
+		parts = append(parts, plural(n.failed, "job", "jobs")+" failed")
 	}
-	return text
+	if lost > 0 {
+		parts = append(parts, plural(lost, "job", "jobs")+" lost")
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (n tally) title() string {

@@ -204,6 +204,7 @@ func TestAnnouncements(t *testing.T) {
 	if live := eval[string](p, `[...document.querySelectorAll("[aria-live], [role=status], [role=alert]")].map(e => e.id).join()`); live != "live,verdict" {
 		t.Errorf("said by themselves are %s", live)
 	}
+	time.Sleep(2 * time.Second) // what the history saw first is said by now
 	eval[any](p, `(window.said = [], new MutationObserver(m => said.push(...m.map(c => c.target.textContent.trim()))).observe(document.body, {subtree: true, childList: true, characterData: true}),
 		window.spoken = () => said.length, 0)`)
 	eval[any](p, `(window.loud = [], [...document.querySelectorAll("#live, #verdict")].forEach(e => new MutationObserver(() => loud.push(e.textContent.trim())).observe(e, {subtree: true, childList: true, characterData: true})), 0)`)

@@ -17,8 +17,8 @@ type fullDisk struct {
 
 // Commit implements [collector.Ledger].
 func (d fullDisk) Commit(ctx context.Context, b *collector.Batch) error {
-	if _, err := d.Writable(); err != nil {
-		return err
+	if d.full() {
+		return errFull()
 	}
 	return d.Engine.Commit(ctx, b)
 }
@@ -26,7 +26,9 @@ func (d fullDisk) Commit(ctx context.Context, b *collector.Batch) error {
 // Writable implements [ledger.Engine].
 func (d fullDisk) Writable() (bool, error) {
 	if d.full() {
-		return false, fmt.Errorf("write the state: %w", syscall.ENOSPC)
+		return false, errFull()
 	}
 	return d.Engine.Writable()
 }
+
+func errFull() error { return fmt.Errorf("write the state: %w", syscall.ENOSPC) }

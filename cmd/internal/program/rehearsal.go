@@ -43,7 +43,7 @@ type RehearsalOptions struct {
 	Scenario string // a name of [Scenarios]
 	Network  Network
 	Log      *slog.Logger
-	Lasts    time.Duration // how long the fault is there, from the start; 0: as long as the scenario says
+	Lasts    time.Duration // how long the fault is there; 0: as long as the scenario says
 }
 
 // Bounds of a rehearsal.
@@ -63,9 +63,7 @@ func NewRehearsal(o RehearsalOptions) (*Rehearsal, error) {
 		return nil, err
 	}
 	s.after = warmUp
-	if o.Lasts == 0 {
-		o.Lasts = warmUp + cmp.Or(s.lasts, 30*time.Minute)
-	}
+	o.Lasts = cmp.Or(o.Lasts, s.lasts, 30*time.Minute)
 	r := &Rehearsal{o: o, scenario: s, every: pollEvery, world: make(chan *demoWorld, 1)}
 	if r.Lasts()+r.Clears() > longTime {
 		r.every = slowEvery
@@ -148,8 +146,8 @@ func (r *Rehearsal) Begins() time.Duration {
 	return r.scenario.after
 }
 
-// Lasts is how long the fault is there, from the start of the rehearsal.
-func (r *Rehearsal) Lasts() time.Duration { return r.o.Lasts }
+// Lasts is how long it goes on from the start until the fault should end.
+func (r *Rehearsal) Lasts() time.Duration { return warmUp + r.o.Lasts }
 
 // Clears is how long alerts may go on when the fault is over. That a job has failed is news for an hour.
 func (r *Rehearsal) Clears() time.Duration { return cmp.Or(r.scenario.clears, 2*time.Hour) }

@@ -31,10 +31,13 @@ func (p *program) rehearse(ctx context.Context, args []string) error {
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = 5 * time.Second
 	var exit *exec.ExitError
-	if err = c.Run(); errors.As(err, &exit) {
+	switch err = c.Run(); {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit) && exit.Exited():
 		return &exitError{exit.ExitCode()} // it has said why
 	}
-	return err
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // exitError ends the program with a code. Whoever returns it has said why.

@@ -57,8 +57,8 @@ func scenarios() []scenario {
 // half an hour: the jobs of the demo do at --speed=1.
 func toldAlerts() map[string][]string {
 	return map[string][]string{
-		"fleet":               {"TrainingJobFailed", "TrainingJobLossNonFinite", "TrainingGpuXidCritical"},
-		"failures":            {"TrainingJobFailed"},
+		"fleet":               {"TrainingJobFailed", "TrainingJobLossNonFinite", "TrainingJobStalled", "TrainingGpuXidCritical"},
+		"failures":            {"TrainingJobFailed", "TrainingJobFailureStorm"},
 		"nan":                 {"TrainingJobLossNonFinite"},
 		"stall":               {"TrainingJobStalled", "TrainingJobNoFirstStep"},
 		"storm":               {"TrainingJobFailureStorm", "TrainingJobFailed"},

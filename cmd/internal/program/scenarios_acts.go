@@ -193,7 +193,7 @@ func repeatXIDs(ctx context.Context, w *demoWorld) error {
 		if ctx.Err() != nil {
 			return
 		}
-		at = append(at[:len(at):len(at)], time.Now())
+		at = append(at[max(0, len(at)-50):len(at):len(at)], time.Now())
 		reports := at
 		w.disturb(func(s *nvmltest.State) {
 			for _, t := range reports {

@@ -2,6 +2,7 @@ package program
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -138,7 +139,12 @@ func (w *demoWorld) now() *bridge {
 }
 
 // reload lets the bridge read its configuration again, and returns what it says of it.
-func (w *demoWorld) reload(ctx context.Context) error { return w.now().requestReload(ctx) }
+func (w *demoWorld) reload(ctx context.Context) error {
+	if b := w.now(); b != nil {
+		return b.requestReload(ctx)
+	}
+	return errors.New("there is no bridge yet")
+}
 
 // snapshot is what the bridge knows, nil where there is none.
 func (w *demoWorld) snapshot() *collector.Snapshot {

@@ -22,7 +22,7 @@ type Options struct {
 	Rules    []string      // patterns of rule files
 	Faulty   time.Duration // how long the fault lasts; 0: as long as the scenario says
 	Scrape   time.Duration // between scrapes; 0: 30 s, or a minute in rehearsals of many hours
-	Evaluate time.Duration // between evaluations of groups that do not say it; 0: 30 s, or two minutes likewise
+	Evaluate time.Duration // between evaluations of groups that do not say it; 0: a minute, or four likewise
 	// Expect are the alerts that shall fire, instead of those that the scenario names. They are for rules of one's own.
 	Expect []string
 	// Always are alerts that fire all the time. The rehearsal does not wait for their end.
@@ -85,7 +85,7 @@ func Play(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	o.Scrape, o.Evaluate = cmp.Or(o.Scrape, max(often, demo.Every())), cmp.Or(o.Evaluate, 2*demo.Every())
+	o.Scrape, o.Evaluate = cmp.Or(o.Scrape, max(often, demo.Every())), cmp.Or(o.Evaluate, 4*demo.Every())
 	p, err := engine.Start(ctx, engine.Options{
 		Dial: n.DialContext, Target: demo.Address(), Rules: o.Rules, ScrapeInterval: o.Scrape, EvaluationInterval: o.Evaluate, Log: o.Log,
 	})
@@ -101,8 +101,9 @@ func Play(ctx context.Context, o Options) (Result, error) {
 		result.Began = time.Now().Add(begins)
 	}
 	time.Sleep(demo.Lasts())
-	err = demo.Recover(ctx)
-	result.Recovered = time.Now()
+	if err = demo.Recover(ctx); err == nil {
+		result.Recovered = time.Now()
+	}
 	for time.Since(result.Recovered) < demo.Clears() && err == nil && !onlyAlways(p.Firing(), o.Always) {
 		time.Sleep(time.Minute)
 	}

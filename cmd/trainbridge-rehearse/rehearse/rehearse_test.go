@@ -27,10 +27,8 @@ func shippedRules() []string {
 	return []string{dashboards + "/alerts/*.yml", dashboards + "/rules/*.yml"}
 }
 
-// stories are scenarios in which several things happen at a time: they are there to look at.
-func stories() []string {
-	return []string{"fleet", "healthy", "failures", "nan", "stall", "storm", "big"}
-}
+// elsewhere are the scenarios that are not walked: TestAQuietDay plays the one, and the other is the same with a thousand jobs.
+func elsewhere() []string { return []string{"healthy", "big"} }
 
 // TestMain trades memory for a quarter of the time.
 func TestMain(m *testing.M) {
@@ -68,10 +66,10 @@ func play(t *testing.T, o Options) (r Result) {
 // shipped alert is fired by one and reaches a real Alertmanager, which tells of it and of its end.
 func TestEveryAlert(t *testing.T) {
 	var mu sync.Mutex
-	seen := engine.Timeline{}
+	seen, played := engine.Timeline{}, 0
 	t.Run("scenarios", func(t *testing.T) {
 		for _, s := range program.Scenarios() {
-			if slices.Contains(stories(), s.Name) {
+			if slices.Contains(elsewhere(), s.Name) {
 				continue
 			}
 			t.Run(s.Name, func(t *testing.T) {
@@ -79,6 +77,7 @@ func TestEveryAlert(t *testing.T) {
 				r := play(t, Options{Scenario: s.Name})
 				mu.Lock()
 				defer mu.Unlock()
+				played++
 				for _, a := range r.Fired() {
 					if !slices.ContainsFunc(seen.Alerts, func(b engine.Alert) bool { return b.Name == a.Name }) {
 						seen.Alerts = append(seen.Alerts, a)
@@ -88,6 +87,10 @@ func TestEveryAlert(t *testing.T) {
 		}
 	})
 	if t.Failed() {
+		return
+	}
+	if all := len(program.Scenarios()) - len(elsewhere()); played < all {
+		t.Logf("only %d of %d scenarios were played: whether every alert fires is not looked at", played, all)
 		return
 	}
 	for _, name := range shippedAlerts(t) {
@@ -102,7 +105,7 @@ func TestEveryAlert(t *testing.T) {
 // TestAQuietDay: where nothing is wrong, nothing fires for a day.
 func TestAQuietDay(t *testing.T) {
 	t.Parallel()
-	r := play(t, Options{Scenario: "healthy", Faulty: 24 * time.Hour})
+	r := play(t, Options{Scenario: "healthy", Faulty: 24 * time.Hour, Evaluate: 2 * time.Minute})
 	if r.Scrapes < 1400 {
 		t.Errorf("only %d scrapes", r.Scrapes)
 	}
