@@ -63,6 +63,8 @@ func TestABudgetIsThatOfTheJobOrElseOfItsSource(t *testing.T) {
 		"no currency anywhere":                {[]Update{said(0, "500", Money{}, "")}, map[string]float64{"": 500}},
 		"in the currency of the costs":        {[]Update{cost(0, "EUR")}, map[string]float64{"EUR": 100}},
 		"the currency of the costs comes":     {[]Update{said(0, "", Money{Amount: 100}, "USD"), cost(10, "EUR")}, map[string]float64{"EUR": 100}},
+		"in lower case":                       {[]Update{said(0, "500 usd", Money{}, "USD")}, map[string]float64{"USD": 500}},
+		"in lower case, the costs have it":    {[]Update{said(0, "500 eur", usd, "USD"), cost(10, "EUR")}, map[string]float64{"EUR": 500}},
 		"none":                                {[]Update{said(0, "none", usd, "USD")}, nil},
 		"said no more: it stays":              {[]Update{said(0, "500 EUR", usd, "USD"), said(10, "", usd, "USD")}, map[string]float64{"EUR": 500}},
 		"raised":                              {[]Update{said(0, "500 EUR", usd, "USD"), said(10, "600 EUR", usd, "USD")}, map[string]float64{"EUR": 600}},
