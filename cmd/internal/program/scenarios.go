@@ -168,6 +168,10 @@ func gpuScenarios() []scenario {
 			alerts: []string{"TrainingGpuDriverDown"}, act: reconfigure("virtual:gpus.json", "/opt/nvidia/none/libnvidia-ml.so.1"),
 		},
 		{
+			name: "gpu_helper_stuck", description: "What read the GPUs hangs in the kernel and does not end; only in a rehearsal, for the helper of a demo can be killed.",
+			alerts: []string{"TrainingGpuHelperStuck"}, act: stickHelper,
+		},
+		{
 			name: "gpu_assignments", description: "The folder that says which job has which GPU is not there any more.",
 			alerts: []string{"TrainingGpuAssignmentUnreadable"}, act: reconfigure("path: gpu-jobs/wandb", "path: gpu-jobs/moved"),
 		},

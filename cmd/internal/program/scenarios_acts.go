@@ -213,6 +213,12 @@ func reconfigure(pairs ...string) func(context.Context, *demoWorld) error {
 	return func(ctx context.Context, w *demoWorld) error { return w.configure(ctx, pairs...) }
 }
 
+// stickHelper lets the reader of the GPUs be replaced by another one, which the helper of the first outlives.
+func stickHelper(ctx context.Context, w *demoWorld) error {
+	w.stuck.Store(true)
+	return w.configure(ctx, "  expected: 8\n", "  expected: 8\n  processes: true\n")
+}
+
 func goDown(_ context.Context, w *demoWorld) error {
 	w.runai.SetFaults(runaitest.Faults{Fail: runaitest.ProxyError(-1, http.StatusServiceUnavailable)})
 	return nil

@@ -39,6 +39,7 @@ type demoWorld struct {
 	recovered chan error         // gets one answer when all is well again
 
 	diskFull atomic.Bool
+	stuck    *atomic.Bool // helpers that read GPUs do not end, as far as nothing can kill them
 
 	mu     sync.Mutex
 	bridge *bridge               // at work
@@ -62,7 +63,7 @@ func listenTCP(ctx context.Context, address string) (net.Listener, error) {
 func newDemoWorld(o *demoOptions, dir string) *demoWorld {
 	w := &demoWorld{
 		file: filepath.Join(dir, "trainbridge.yml"), hurry: max(o.hurry, 1), listen: listenTCP, tick: 500 * time.Millisecond,
-		recovered: make(chan error, 1), endJob: map[string]func(){},
+		recovered: make(chan error, 1), endJob: map[string]func(){}, stuck: new(atomic.Bool),
 	}
 	w.over, w.end = context.WithCancel(context.Background())
 	if o.stage != nil {
@@ -108,6 +109,7 @@ func (w *demoWorld) recover(ctx context.Context, s *scenario) error {
 	w.aitems.SetFaults(aitemstest.Faults{})
 	w.tensorone.SetFaults(tensoronetest.Faults{})
 	w.diskFull.Store(false)
+	w.stuck.Store(false)
 	w.mu.Lock()
 	for _, end := range w.endJob {
 		end()
