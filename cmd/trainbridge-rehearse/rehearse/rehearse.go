@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/trainbridge/trainbridge/cmd/internal/memnet"
 	"github.com/trainbridge/trainbridge/cmd/internal/program"
 	"github.com/trainbridge/trainbridge/cmd/trainbridge-rehearse/engine"
 )
@@ -79,7 +80,7 @@ func Play(ctx context.Context, o Options) (Result, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &memory{}
+	n := &memnet.Network{}
 	time.Sleep(time.Until(begin())) // bubbles begin with the year 2000, and jobs may have begun before
 	demo, err := program.NewRehearsal(program.RehearsalOptions{Scenario: o.Scenario, Network: n, Log: o.Log, Lasts: o.Faulty})
 	if err != nil {
