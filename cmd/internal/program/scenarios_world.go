@@ -34,6 +34,7 @@ type demoWorld struct {
 	well   string        // what it says where nothing is wrong
 	hurry  float64       // how much faster than real acts are played
 
+	alive     chan struct{}      // closed when the first bridge is at work
 	over      context.Context    // ends with the fault
 	end       context.CancelFunc // of over
 	recovered chan error         // gets one answer when all is well again
@@ -63,7 +64,7 @@ func listenTCP(ctx context.Context, address string) (net.Listener, error) {
 func newDemoWorld(o *demoOptions, dir string) *demoWorld {
 	w := &demoWorld{
 		file: filepath.Join(dir, "trainbridge.yml"), hurry: max(o.hurry, 1), listen: listenTCP, tick: 500 * time.Millisecond,
-		recovered: make(chan error, 1), endJob: map[string]func(){}, stuck: new(atomic.Bool),
+		recovered: make(chan error, 1), endJob: map[string]func(){}, stuck: new(atomic.Bool), alive: make(chan struct{}),
 	}
 	w.over, w.end = context.WithCancel(context.Background())
 	if o.stage != nil {
@@ -75,6 +76,11 @@ func newDemoWorld(o *demoOptions, dir string) *demoWorld {
 // play waits and lets the scenario act, until ctx ends. If the fault ends before, all becomes well.
 func (w *demoWorld) play(ctx context.Context, s *scenario) error {
 	act := func(ctx context.Context) error {
+		select {
+		case <-w.alive:
+		case <-ctx.Done():
+			return nil
+		}
 		if s.act != nil && w.pause(ctx, s.after) {
 			if err := s.act(ctx, w); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("play scenario %s: %w", s.name, err)
@@ -131,6 +137,9 @@ func (w *demoWorld) recover(ctx context.Context, s *scenario) error {
 func (w *demoWorld) lives(b *bridge, stop context.CancelFunc) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.bridge == nil {
+		close(w.alive)
+	}
 	w.bridge, w.stop = b, stop
 }
 
