@@ -135,6 +135,9 @@ func FuzzDevice(f *testing.F) {
 				}
 			}
 		}
+		if strings.HasSuffix(id, ":") { // with the next line's colons it would be cut elsewhere
+			return
+		}
 		if a, b := n.device(id), n.device(id+"::7"); !slices.Equal(a, b) {
 			t.Fatalf("a share of %q is another GPU: %q, %q", id, a, b)
 		}
