@@ -23,8 +23,8 @@ type demoOptions struct {
 	state    string
 	web      webOptions
 
-	interval time.Duration // of all polls, and
-	hurry    float64       // how much faster than real scenarios act: only tests set them
+	interval time.Duration // of all polls; 0: as the configuration has it
+	hurry    float64       // how much faster than real scenarios act; only tests set it
 	stage    *Rehearsal    // what it is played on; nil: this machine
 }
 
