@@ -54,7 +54,7 @@ func (g *Group) count(j *Job, n int64) {
 		return
 	}
 	g.Jobs[j.Phase] += n
-	if !j.caughtUp() && j.tellsSteps() {
+	if !j.caughtUp() && j.TellsSteps() {
 		g.Behind += n
 	}
 }
@@ -65,7 +65,7 @@ func (g *Group) advance(before, after *Job) {
 		steps = before.Steps
 	}
 	g.Steps += after.Steps - steps
-	g.Stepped = g.Stepped || after.tellsSteps()
+	g.Stepped = g.Stepped || after.TellsSteps()
 	if after.counted() && (before == nil || !before.counted() || before.Attempt != after.Attempt) {
 		g.Ended[after.Result]++
 	}

@@ -148,8 +148,8 @@ func (j *Job) caughtUp() bool { return j.Live || j.Done() }
 // counted reports whether the job's end stands in the totals.
 func (j *Job) counted() bool { return j.Result != NoResult && !j.Trace.Open && j.Ended.Known() }
 
-// tellsSteps reports whether the provider tells of gradient steps: one that states phases may know of none.
-func (j *Job) tellsSteps() bool {
+// TellsSteps reports whether the provider tells of gradient steps: one that states phases may know of none.
+func (j *Job) TellsSteps() bool {
 	return j.Steps > 0 || j.Status == "" || countOf(j.Events, StartedEvent.String()) > 0
 }
 

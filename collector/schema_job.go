@@ -79,7 +79,7 @@ func progressRows() []jobRow {
 			Name: "training.job.gradient_steps", Prom: "training_job_gradient_steps_total", Unit: "{step}", Kind: Counter,
 			Help: "Distinct gradient steps seen. Absent where the provider tells of none.",
 			read: func(j *Job, to *Points) {
-				if j.caughtUp() && j.tellsSteps() {
+				if j.caughtUp() && j.TellsSteps() {
 					to.Add(float64(j.Steps))
 				}
 			},

@@ -92,6 +92,7 @@ var mutants = [...]mutant{
 	{"TrainingJobOverBudget", "", "> on (training_source, training_job_id, training_currency)", ">= on (training_source, training_job_id, training_currency)"},
 	{"TrainingJobOverBudget", "", "and on (training_source, training_job_id) training_job:open:info", ""},
 	{"TrainingJobZombieRunning", "", "< 0.02", "< 0.6"},
+	{"TrainingJobZombieRunning", "", "count_over_time(training_job:gpu_utilization_ratio:avg[15m] offset 105m)", "training_job:running:info"},
 	{"TrainingJobZombieRunning", "", `{training_job_kind!~"(Build|Deploy)/.*"}`, ""},
 	{"TrainingJobZombieRunning", "", `training_job_info{training_provider="aitems"}`, "training_job_info"},
 	{"TrainingJobZombieRunning", "", "unless on (training_source) max_over_time(training_source:blind:info[10m])", ""},

@@ -62,6 +62,23 @@ func New(s Settings, o Options) (*Exporter, error) {
 	return x, nil
 }
 
+// Troubles are the signals with which something is wrong, or was.
+func (x *Exporter) Troubles() (all []Trouble) {
+	var reports []*reporter
+	if x.metrics != nil {
+		reports = append(reports, x.metrics.report)
+	}
+	if x.traces != nil {
+		reports = append(reports, x.traces.report)
+	}
+	for _, r := range reports {
+		if t, any := r.trouble(); any {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
 func newPusher(s Settings, o Options, f frame, resource []Attribute, r *reporter) (*pusher, error) {
 	enc, err := newEncoder(f, o.JobLabels)
 	if err != nil {

@@ -81,7 +81,10 @@ type reporter struct {
 
 	mu       sync.Mutex
 	health   health
+	since    time.Time // when the health changed
+	why      string    // the receiver's words, or the network's
 	lossSaid time.Time
+	lostAt   time.Time
 }
 
 func newReporter(signal string, m *meters, log *slog.Logger) *reporter {
@@ -133,7 +136,10 @@ func (r *reporter) lost(n int, why string) {
 func (r *reporter) change(to health, why string) {
 	r.mu.Lock()
 	from := r.health
-	r.health = to
+	r.health, r.why = to, why
+	if from != to && (from <= working || to <= working) { // failing and refused are one trouble
+		r.since = time.Now()
+	}
 	r.mu.Unlock()
 	if from == to {
 		return
@@ -153,12 +159,32 @@ func (r *reporter) change(to health, why string) {
 // loss logs that items were given up, at most once in a minute: the counters have the exact number.
 func (r *reporter) loss(n int, why string) {
 	r.mu.Lock()
-	silent := time.Since(r.lossSaid) < time.Minute && !r.lossSaid.IsZero()
+	r.lostAt = time.Now()
+	silent := r.lostAt.Sub(r.lossSaid) < time.Minute
 	if !silent {
-		r.lossSaid = time.Now()
+		r.lossSaid = r.lostAt
 	}
 	r.mu.Unlock()
 	if !silent {
 		r.log.Warn("OTLP receiver refused items; they are not sent again", "signal", r.signal, "items", n, "reason", why)
 	}
+}
+
+// Trouble is what is wrong with one signal.
+type Trouble struct {
+	Signal  string    // metrics or traces
+	Failing time.Time // since when no request is taken; zero if the latest one was
+	Refused bool      // by the receiver, which will go on until an operator acts
+	Why     string    // why the latest request failed, for people
+	Lost    time.Time // when the receiver last refused items for good; zero if it never did
+}
+
+func (r *reporter) trouble() (t Trouble, any bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t = Trouble{Signal: r.signal, Lost: r.lostAt}
+	if r.health > working {
+		t.Failing, t.Refused, t.Why = r.since, r.health == refused, r.why
+	}
+	return t, !t.Failing.IsZero() || !t.Lost.IsZero()
 }

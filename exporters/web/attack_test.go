@@ -41,7 +41,7 @@ func plant(v reflect.Value, depth int) {
 }
 
 func hostile() *world {
-	w := &world{warn: []string{attacks}}
+	w := &world{warn: []Warning{{Why: attacks, Do: attacks}}}
 	w.history = NewHistory(HistoryOptions{Snapshot: w.snapshot})
 	down := w.source("s", false)
 	down.Health.LastError = attacks

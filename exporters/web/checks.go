@@ -31,6 +31,14 @@ const (
 	jobOverBudget
 	jobIdle
 	jobPartIdle
+	jobEndsBusy
+	jobSilent
+	jobNoStep
+	jobQueued
+	jobRestarts
+	jobCheckpoint
+	jobRising
+	jobSlow
 	jobFailed
 	jobLost
 )
@@ -40,13 +48,11 @@ func (k kind) past() bool { return k >= jobFailed }
 
 // Bounds of the checks; the package comment tells them to people.
 const (
-	newsFor      = time.Hour // how long a failure, a lost job or a fault of a GPU is news
-	stalledAfter = 10 * time.Minute
-	stormFor     = 30 * time.Minute
-	stormFrom    = 3  // failures of one source and project within that time
-	stalledTimes = 10 // median intervals between steps
-	oldNews      = 24 * time.Hour
-	expirySoon   = 7 * 24 * time.Hour
+	newsFor    = time.Hour // how long a failure, a lost job or a fault of a GPU is news
+	stormFor   = 30 * time.Minute
+	stormFrom  = 3 // failures of one source and project within that time
+	oldNews    = 24 * time.Hour
+	expirySoon = 7 * 24 * time.Hour
 )
 
 // finding is one thing that is wrong with a job; its words are made only where it is shown.
@@ -61,7 +67,7 @@ type finding struct {
 type checks struct {
 	now      collector.Time
 	sources  map[string]*collector.SourceView
-	troubles gpuTroubles
+	troubles troubles
 }
 
 func newChecks(snap *collector.Snapshot, now time.Time, h *History) *checks {
@@ -79,6 +85,9 @@ func (c *checks) up(source string) (late time.Duration, up bool) {
 	if s == nil || !s.Health.Known || !s.Health.Up {
 		return 0, false
 	}
+	if seen, watched := c.troubles.sources[source]; watched && !seen.settled {
+		return 0, false
+	}
 	return s.Health.Lag, true
 }
 
@@ -94,17 +103,21 @@ func (c *checks) job(to []finding, j *collector.Job) []finding {
 	}
 	n := len(to)
 	to = c.gpus(to, j)
-	if hangs := len(to) > n && to[n].kind == jobSpins; !hangs && c.stalled(j) { // that says why it is stalled
-		to = append(to, finding{jobStalled, critical, j.LastStep, j})
+	if hangs := len(to) > n && to[n].kind == jobSpins; !hangs { // that says why it is stalled
+		to = c.pace(to, j)
 	}
 	if _, _, over := overBudget(j); over {
 		to = append(to, finding{jobOverBudget, critical, j.Updated, j})
 	}
-	slices.SortFunc(to[n:], func(a, b finding) int { return int(b.level) - int(a.level) })
+	to = c.waits(to, j)
+	slices.SortStableFunc(to[n:], func(a, b finding) int { return int(b.level) - int(a.level) })
 	return to
 }
 
 func (c *checks) doneJob(to []finding, j *collector.Job) []finding {
+	if _, busy := c.troubles.ends[j.Key]; busy {
+		to = append(to, finding{jobEndsBusy, warning, j.Since, j})
+	}
 	at := endOf(j)
 	if !at.Known() {
 		at = j.Since
@@ -121,20 +134,6 @@ func (c *checks) doneJob(to []finding, j *collector.Job) []finding {
 		to = append(to, finding{jobLost, warning, at, j})
 	}
 	return to
-}
-
-// stalled: the last step is much older than the job's own pace, and its source would have told of another.
-func (c *checks) stalled(j *collector.Job) bool {
-	if j.Phase != collector.Running || !j.LastStep.Known() {
-		return false
-	}
-	age := c.now.Sub(j.LastStep)
-	if age < stalledAfter {
-		return false
-	}
-	late, up := c.up(j.Key.Source)
-	median, known := median(j.Intervals)
-	return up && known && age-late >= max(stalledAfter, time.Duration(stalledTimes*median*float64(time.Second)))
 }
 
 // fewIntervals is how many intervals a median needs.
@@ -216,9 +215,13 @@ func (p problem) Alerts() []string { return strings.Fields(p.Alert) }
 
 func (c *checks) problem(f finding, at clock) problem {
 	w := kindWords[f.kind]
+	alert := w.alert
+	if f.kind == jobIdle && c.troubles.jobs[f.job.Key].dead {
+		alert += " TrainingJobZombieRunning"
+	}
 	return problem{
 		Level: levelSigns[f.level], What: w.what, Name: nameOf(f.job), Link: jobLink(f.job.Key), Why: c.why(f), Do: f.kind.doFor(f.job),
-		Alert: w.alert, Source: clean(f.job.Key.Source), When: w.when, At: at.moment(f.at), level: f.level, at: f.at, past: f.kind.past(), n: 1,
+		Alert: alert, Source: clean(f.job.Key.Source), When: w.when, At: at.moment(f.at), level: f.level, at: f.at, past: f.kind.past(), n: 1,
 	}
 }
 
@@ -230,9 +233,10 @@ func (c *checks) why(f finding) string {
 		return failureOf(j)
 	case jobNotFinite:
 		return badValues(j)
-	case jobStalled:
-		m, _ := median(j.Intervals)
-		return fmt.Sprintf("No step since %s; usually one every %s.", j.LastStep.Std().Format("2 Jan 15:04 UTC"), seconds(m))
+	case jobStalled, jobNoStep, jobQueued, jobSilent, jobCheckpoint, jobRestarts, jobRising, jobSlow:
+		return c.whyWaits(f)
+	case jobEndsBusy:
+		return fmt.Sprintf("The service says that it has ended, and the GPUs that it had here were %.0f %% busy for the last ten minutes.", 100*c.troubles.ends[j.Key])
 	case jobSpins, jobIdle, jobPartIdle:
 		return c.whyGPUs(f)
 	case jobLost:

@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -26,8 +27,68 @@ func sourceProblems(o *overview, c clock) (found []problem) {
 			base.Why = fmt.Sprintf("Asking as often as configured would take %s times the request budget, so jobs are asked less often.", number(*d))
 			found = append(found, base.with(warning, c))
 		}
+		found = append(found, base.remembered(o, s, c)...)
 	}
 	return found
+}
+
+// remembered is what is wrong with a source by what was seen of it for a while.
+func (p problem) remembered(o *overview, s *collector.SourceView, c clock) (found []problem) {
+	p.Why, p.Do = "", ""
+	t, h := o.checks.troubles.sources[s.Name], s.Health
+	add := func(so bool, what, why, do, alert string) {
+		if so {
+			next := p
+			next.What, next.Why, next.Do, next.Alert = what, why, do, alert
+			found = append(found, next.with(warning, c))
+		}
+	}
+	add(t.lagging, "Polls are late", "Its jobs are asked "+span(h.Lag)+" later than they should be: what is shown of them is that old.",
+		"Raise the request budget of this source, or the intervals; if it has budget left, see what the bridge waits for in the log.", "TrainbridgeLagging")
+	add(t.limited && h.Up, "Refused for asking too often", "The service refuses more than one poll in twenty.", // one that is down says why
+		"Lower the request budget of this source, or find who else uses the key.", "TrainingSourceRateLimited")
+	add(t.held, "Jobs or values held back", heldBack(s), "Raise the limits in the configuration, or let the source select fewer jobs.", "TrainbridgeSeriesHeldBack")
+	add(t.strange, "Answers not understood", strange(s), "Its API has changed, or something answers in its place: see the log for the fields, and look for a newer release.",
+		"TrainingSourceSchemaDrift")
+	if t.skewed && h.Skew != nil {
+		add(true, "Clocks differ", "The service's clock and this machine's are "+span(h.Skew.Abs())+" apart, so ages and durations are off by that.",
+			"Check the time synchronisation of this machine first.", "TrainingSourceClockSkew")
+	}
+	return found
+}
+
+// heldBack says what has no series because of a limit.
+func heldBack(s *collector.SourceView) string {
+	var parts []string
+	if s.Suppressed > 0 {
+		parts = append(parts, plural(int(s.Suppressed), "job", "jobs"))
+	}
+	if s.HeldGroups > 0 {
+		parts = append(parts, plural(s.HeldGroups, "group", "groups"))
+	}
+	if s.Totals != nil && s.Totals.Held > 0 {
+		parts = append(parts, plural(int(min(s.Totals.Held, math.MaxInt32)), "value of a job's own names", "values of jobs' own names"))
+	}
+	return "Over a limit, and in no metric: " + strings.Join(parts, ", ") + "."
+}
+
+// strange names what was not understood.
+func strange(s *collector.SourceView) string {
+	text := "Within the last hour the service told something that this program does not know"
+	if s.Totals == nil {
+		return text + "."
+	}
+	var names []string
+	for _, field := range s.Totals.Unknown {
+		names = append(names, short(clean(field.Name), 40))
+	}
+	if len(names) > 0 {
+		text += "; so far " + listed(names, 6)
+	}
+	if n := s.Totals.Quarantined; n > 0 {
+		text += "; " + plural(int(min(n, math.MaxInt32)), "item was set aside", "items were set aside")
+	}
+	return text + "."
 }
 
 // down says why a source does not answer, and how much is not known for that.
@@ -105,6 +166,12 @@ func gpuProblems(o *overview, c clock) (found []problem) {
 		base.What, base.Why = "GPUs missing", fmt.Sprintf("The driver lists %d GPUs, and %d answer.", h.Listed, h.Seen)
 		found = append(found, base.with(critical, c))
 	}
+	if o.checks.troubles.stuck {
+		stuck := base
+		stuck.What, stuck.Why, stuck.Alert = "GPU reader stuck", "The process that reads the GPUs hangs in the driver and cannot be ended; another one was started beside it.", "TrainingGpuHelperStuck"
+		stuck.Do = "A call into the driver does not return: look for XIDs and hung tasks in the kernel log; only a reload of the driver or a reboot ends it."
+		found = append(found, stuck.with(warning, c))
+	}
 	for _, a := range h.Assigned {
 		if !a.Up {
 			base.Do, base.Alert = "Until then no GPU is shown at its job.", "TrainingGpuAssignmentUnreadable"
@@ -134,12 +201,46 @@ func gpuFaults(g *collector.GPU, o *overview, c clock) (found []problem) {
 		p.Why = "This GPU does not answer."
 		found = append(found, p.with(critical, c))
 	}
+	mark := o.checks.troubles.gpus[g.ID]
 	for _, v := range g.Values {
-		if p, l := base.value(v, c); l > fine {
+		p, l := base.value(v, c)
+		if v.Metric == collector.DeviceClockEvent && mark.warm.Known() { // the alert waits whether it goes on
+			p.Alert = "TrainingGpuThrottled"
+		}
+		if l > fine {
 			found = append(found, p.with(l, c))
 		}
 	}
+	return append(found, base.marked(g, mark, c)...)
+}
+
+// marked is what is wrong with a GPU by what was seen of it for a while.
+func (p problem) marked(g *collector.GPU, m gpuMark, c clock) (found []problem) {
+	add := func(so bool, l level, at collector.Time, what, why, do, alert string) {
+		if so {
+			next := p
+			next.What, next.Why, next.Do, next.Alert, next.at, next.When = what, why, do, alert, at, "began"
+			found = append(found, next.with(l, c))
+		}
+	}
+	add(m.ecc.Known(), critical, m.ecc, "GPU memory", "ECC found an error in the memory that it could not correct.",
+		"What its job computes may be wrong: restart it from a checkpoint before that, elsewhere, and reset the GPU.", "TrainingGpuUncorrectableEcc")
+	add(m.repeats != "", critical, 0, "XID "+m.repeats+" again", "Several jobs within a day had this XID here and on no other GPU: it is the GPU, not the program.",
+		"Drain the machine and run the vendor's diagnostics.", "TrainingGpuXidRepeatsAcrossJobs")
+	add(m.slow.Known(), warning, m.slow, "GPU slower than others", "Its clock is at least 15 % below those of the other GPUs of its job, which all wait for it.",
+		"Look at its temperature, power and throttling; if it stays so, keep new jobs away from it.", "TrainingJobStragglerGpu")
+	add(m.narrow.Known(), warning, m.narrow, "PCIe link narrow", lanes(g), "Reboot when its job is over; if that does not help, reseat or replace the card or the riser.",
+		"TrainingGpuPcieDowntrained")
+	soft, _ := g.Value(collector.DeviceClockEvent, "sw_thermal")
+	add(m.warm.Known() && soft == 1, warning, m.warm, "GPU slowed", "The driver holds its clocks down to keep it cool.",
+		"Compare the temperatures of its neighbours: one is a fan or a heat sink, all of a machine are cooling or power.", "TrainingGpuThrottled")
 	return found
+}
+
+func lanes(g *collector.GPU) string {
+	width, _ := g.Value(collector.DevicePCIeWidth, "")
+	most, _ := g.Value(collector.DevicePCIeWidthMax, "")
+	return fmt.Sprintf("It uses %s of %s PCIe lanes, so that data comes to it slower.", number(width), number(most))
 }
 
 const adviceVanished = "What ran on it is lost. Keep new jobs away, look for XID 79 in the kernel log, and reboot the machine."
@@ -158,7 +259,7 @@ func (p problem) value(v collector.GPUValue, c clock) (problem, level) {
 		p.Do = "Reset it when its job is over."
 		return p, warning
 	case v.Metric == collector.DeviceClockEvent && v.Value == 1 && (v.Label == "hw_thermal" || v.Label == "hw_power_brake"):
-		p.What, p.Alert = "GPU slowed", "TrainingGpuThrottled"
+		p.What = "GPU slowed"
 		p.Why = map[string]string{"hw_thermal": "It is too hot, so its clocks are held down.", "hw_power_brake": "The power supply holds its clocks down."}[v.Label]
 		p.Do = "Compare the temperatures of its neighbours: one is a fan or a heat sink, all of a machine are cooling or power."
 		return p, warning

@@ -28,6 +28,20 @@ func TestChecksOfJobs(t *testing.T) {
 	lost := func(j *collector.Job) {
 		j.Phase, j.Gone, j.Updated, j.Ended = collector.Unknown, true, ago(time.Minute), 0
 	}
+	began := func(d time.Duration) func(*collector.Job) {
+		return func(j *collector.Job) { j.Since, j.Started = ago(d), ago(d) }
+	}
+	never := func(j *collector.Job) { j.LastStep, j.Steps, j.Intervals = 0, 0, nil }
+	waits := func(p collector.Phase, status string) func(*collector.Job) {
+		return func(j *collector.Job) { j.Phase, j.Status = p, status }
+	}
+	checkpointed := func(before, every time.Duration) func(*collector.Job) {
+		return func(j *collector.Job) {
+			with(collector.CheckpointLastCreated, "", ago(before).Seconds())(j)
+			with(collector.CheckpointInterval, "", every.Seconds())(j)
+		}
+	}
+	aitems := func(j *collector.Job) { j.Info, j.Status = &collector.Info{Provider: "aitems"}, "running" }
 	type change = func(*collector.Job)
 	for _, c := range []struct {
 		name    string
@@ -50,7 +64,28 @@ func TestChecksOfJobs(t *testing.T) {
 		{name: "stalled", changes: []change{stall(11 * time.Minute)}, want: []kind{jobStalled}, why: "usually one every 1 min"},
 		{name: "stalled, but slow by nature", changes: []change{stall(11 * time.Minute), pace(120, 120, 120, 120, 120)}},
 		{name: "stalled, and slow by nature", changes: []change{stall(21 * time.Minute), pace(120, 120, 120, 120, 120)}, want: []kind{jobStalled}},
-		{name: "stalled of unknown pace", changes: []change{stall(50 * time.Minute), pace(1, 1, 1, 1)}},
+		{name: "slow, of unknown pace", changes: []change{stall(50 * time.Minute), pace(1, 1, 1, 1), began(2 * time.Hour)}},
+		{name: "stalled of unknown pace", changes: []change{stall(70 * time.Minute), pace(1, 1, 1, 1), began(2 * time.Hour)}, want: []kind{jobStalled}, why: "No step since 14 Mar 08:16 UTC."},
+		{name: "four slow steps", changes: []change{stall(2 * time.Hour), pace(2400, 2400), began(4 * time.Hour), func(j *collector.Job) { j.Steps = 2 }}},
+		{name: "goes on after a pause", changes: []change{stall(5 * time.Hour), began(5 * time.Minute)}},
+		{name: "no first step", changes: []change{never, began(31 * time.Minute)}, want: []kind{jobNoStep}, why: "has not made one step"},
+		{name: "no first step, its backlog is being read", changes: []change{never, began(31 * time.Minute), func(j *collector.Job) { j.Live = false }}},
+		{name: "no first step yet", changes: []change{never, began(29 * time.Minute)}},
+		{name: "no steps told", changes: []change{never, began(5 * time.Hour), func(j *collector.Job) { j.Status = "Running" }}},
+		{name: "step 0 told", changes: []change{never, began(5 * time.Hour), with(collector.Step, "", 0), func(j *collector.Job) { j.Status = "Running" }}, want: []kind{jobNoStep}},
+		{name: "step 0 of the second epoch", changes: []change{never, began(5 * time.Hour), with(collector.Step, "", 0), with(collector.Epoch, "", 1),
+			func(j *collector.Job) { j.Status = "Running" }}},
+		{name: "queued", changes: []change{never, began(61 * time.Minute), waits(collector.Pending, "")}, want: []kind{jobQueued}, why: "It is pending since 14 Mar 08:25 UTC."},
+		{name: "queued not for long", changes: []change{never, began(59 * time.Minute), waits(collector.Pending, "")}},
+		{name: "initializing for hours", changes: []change{never, began(3 * time.Hour), waits(collector.Initializing, "ContainerCreating")}, want: []kind{jobQueued}, why: "ContainerCreating"},
+		{name: "drawn up, not started", changes: []change{never, began(3 * time.Hour), waits(collector.Pending, "ready")}},
+		{name: "queued while its source is down", changes: []change{never, began(3 * time.Hour), waits(collector.Pending, "")}, down: true},
+		{name: "checkpoint overdue", changes: []change{began(3 * time.Hour), checkpointed(61*time.Minute, 20*time.Minute)}, want: []kind{jobCheckpoint}, why: "one every 20 min"},
+		{name: "checkpoint in time", changes: []change{began(3 * time.Hour), checkpointed(59*time.Minute, 20*time.Minute)}},
+		{name: "checkpoints every second", changes: []change{began(3 * time.Hour), checkpointed(29*time.Minute, time.Second)}},
+		{name: "checkpoint of before a pause", changes: []change{began(30 * time.Minute), checkpointed(3*time.Hour, 20*time.Minute)}},
+		{name: "says nothing", changes: []change{never, aitems, func(j *collector.Job) { j.Updated = ago(25 * time.Hour) }}, want: []kind{jobSilent}, why: "told nothing new of it since 13 Mar"},
+		{name: "said something", changes: []change{never, aitems, func(j *collector.Job) { j.Updated = ago(23 * time.Hour) }}},
 		{name: "stalled while its source is down", changes: []change{stall(50 * time.Minute)}, down: true},
 		{name: "asked late", changes: []change{stall(11 * time.Minute)}, lag: 2 * time.Minute},
 		{name: "paused", changes: []change{stall(50 * time.Minute), func(j *collector.Job) { j.Phase = collector.Paused }}},
@@ -115,7 +150,7 @@ func TestChecksOfTheRest(t *testing.T) {
 		}, nil, ""},
 		{"credential expired", func(w *world) { w.sources[0].Health.CredentialExpiry = ago(time.Hour) }, []string{"critical Credential expired"}, ""},
 		{"too many polls", func(w *world) { w.sources[0].Health.DemandRatio = &ratio }, []string{"warning Requests short"}, "1.5 times"},
-		{"the bridge", func(w *world) { w.warn = []string{"The state cannot be written"} }, []string{"critical trainbridge"}, "cannot be written"},
+		{"the bridge", func(w *world) { w.warn = []Warning{{Why: "The state cannot be written", Critical: true}} }, []string{"critical trainbridge"}, "cannot be written"},
 		{"GPU silent", gpu(func(g *collector.GPU) { g.Up = false }), []string{"critical GPU silent"}, "name of a"},
 		{"driver down", host(collector.GPUHost{Fault: "no_driver", Detail: "no driver is loaded"}), []string{"warning GPUs unreadable"}, "no driver"},
 		{"reader starts", host(collector.GPUHost{Fault: "starting"}), nil, ""},
@@ -158,11 +193,33 @@ func TestWorstFirst(t *testing.T) {
 	w.job("budget", with(collector.Cost, "USD", 2), with(collector.Budget, "USD", 1))
 	w.job("fine")
 	body := get(w.site(t), http.MethodGet, "/").Body.String()
-	inOrder(t, body, "1 problem needs attention, 2 jobs failed within the last hour, 1 warning", "Wrong now", "Over budget", "Credential expires",
-		"Within the last hour: 2 jobs failed", "2 jobs failed alike", "name of new", "name of old", `id="jobs"`)
+	inOrder(t, body, "1 problem needs attention, 2 jobs failed within the last hour, 1 warning", "Wrong now", "Over budget",
+		"Within the last hour: 2 jobs failed", "2 jobs failed alike", "name of new", "name of old", "Warnings", "Credential expires", `id="jobs"`)
 	inOrder(t, body, `id="jobrows"`, "name of budget", "name of new", "name of old", "name of fine")
 	if !strings.Contains(body, "<title>(4) trainbridge</title>") {
 		t.Error("the title does not count")
+	}
+}
+
+// TestAlikeIsOne: many jobs of one source with the same trouble are one entry, which names some of them, and all of them count.
+func TestAlikeIsOne(t *testing.T) {
+	w := &world{}
+	w.source("s", true)
+	w.source("other", true)
+	for i, id := range numbered(8) {
+		w.job(id, func(j *collector.Job) {
+			j.Phase, j.Since = collector.Pending, ago(2*time.Hour+time.Duration(i)*time.Minute)
+		})
+	}
+	w.job("elsewhere", func(j *collector.Job) { j.Key.Source, j.Phase, j.Since = "other", collector.Pending, ago(3*time.Hour) })
+	w.job("nan", with(collector.Loss, "train", math.NaN()))
+	s := w.site(t)
+	body := get(s, http.MethodGet, "/").Body.String()
+	inOrder(t, body, "1 problem needs attention, 9 warnings", "Wrong now", "Loss not finite", "name of nan", "Warnings", "Stuck in the queue · 8 jobs", "name of j00000", "Also", "name of j00001",
+		"name of j00004", "and 3 others", "2 h 07 min", "Stuck in the queue", "name of elsewhere", `id="jobs"`)
+	v := s.status(s.look.find(query{Page: 1, Rows: 1}), clock{now: at})
+	if len(v.Now) != 1 || len(v.Warnings) != 2 || v.More != "" {
+		t.Errorf("%d and %d entries, %q", len(v.Now), len(v.Warnings), v.More)
 	}
 }
 

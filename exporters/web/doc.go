@@ -31,31 +31,37 @@
 //
 // # What needs attention
 //
-// First what is wrong now, then what failed or was lost within the last hour; each worst and newest first, with what to do
-// about it, and with the name of the shipped alert that says the same, which may fire later. Failures of one source with the
-// same words are one entry. These are hints for whoever has no alerts yet, judged from the snapshot and [History] alone:
+// First what is wrong now and critical, then what failed or was lost within the last hour, then warnings; each worst and
+// newest first, with what to do about it, and with the name of the shipped alert that says the same. Failures of one source
+// with the same words are one entry, and so are jobs of one source with the same trouble. All shipped alerts are here, but for those on a bridge that nobody can look at; they are for whoever has no
+// Prometheus yet, judged from the snapshot and [History] alone, by the bounds of the rules, though not by the rules:
 //
 //	critical  a loss is NaN, infinite or null, or another value came so within the last hour, in a job that has not ended
 //	critical  the GPUs of a job that runs are busy and hardly draw power, and no step comes, for three minutes
 //	critical  a job that runs made its last step more than ten times its median interval ago, and more than ten minutes, how
-//	          late polls are not counted; not while its source is down, and not before five intervals are known
+//	          late polls are not counted; before five intervals are known, more than an hour ago
 //	critical  a job costs more than its budget in the same currency
 //	warning   the GPUs of a job that runs are less than 5 % busy over a quarter of an hour, for another quarter; or one of them
-//	          is, which no alert tells
+//	          is, which no alert tells; the GPUs of a job that ended are busy
+//	warning   no first step, stuck in the queue, checkpoint overdue, restarts, a loss that rises, throughput that falls, a job
+//	          that is said to run and of which nothing is heard for a day
 //	critical  a source refuses the credential, or has said nothing for a quarter of an hour of jobs that run; a credential has
 //	          expired
-//	warning   a source is down; the credential expires within seven days; the request budget does not suffice
-//	critical  fewer GPUs answer than are expected, or one does not; an XID within the last hour that needs a reset; a row of
-//	          memory that cannot be remapped
-//	warning   the GPUs cannot be read; a repair of memory waits for a reset; clocks are held down by heat or power
-//	critical  whatever the bridge says of itself, such as that its state cannot be written
+//	warning   a source is down; the credential expires within seven days; the request budget does not suffice; polls are late
+//	          or refused; jobs or values are held back by a limit; answers are not understood; clocks differ
+//	critical  fewer GPUs answer than are expected, or one does not; an XID within the last hour that needs a reset, or one that
+//	          several jobs had on this GPU alone; memory that failed within the last hour or cannot be remapped
+//	warning   the GPUs cannot be read, or their reader is stuck; a repair of memory waits for a reset; clocks are held down by
+//	          heat or power; a GPU is slower than the others of its job; a PCIe link is narrow
+//	critical  the state cannot be written
+//	warning   the configuration was not reloaded; the OTLP receiver does not take what is sent, or spans were lost
 //	note      the state is in memory
 //	critical  a job failed within the last hour, or was found failed then and did so within the day before
 //	warning   a job disappeared within the last hour and nobody can say how it ended; another XID
 //
-// How busy GPUs are is remembered since the start, for our own GPUs and for what providers tell of theirs. As in the rules,
-// nothing is said of it for twenty minutes after the start, nor for ten after a source was not heard of. What the alerts
-// compare over hours, such as throughput, a loss that rises or one GPU that is slower than the others, the page does not judge.
+// What was before is remembered since the start and lost with the process: of the course of jobs, of how busy GPUs are (our
+// own, and what providers tell of theirs), and of sources. Nothing is said of how old things are for ten minutes after a source
+// was not heard of, and for two after the start; and, as in the rules, of idle GPUs and of the course of jobs for twenty.
 //
 // # What it costs
 //
@@ -63,7 +69,7 @@
 // jobs, and serves all viewers for most of a second; viewers look again every second, or less often, so that all of them
 // together take a twentieth of one core. What is sent is what changed. A viewer that does not read is let go after ten
 // seconds, and there are never more than 32 of them. Curves are kept in memory by History, within a bound that
-// [HistoryOptions.MaxBytes] tells: about 38 MB at most, and much less where there are fewer jobs.
+// [HistoryOptions.MaxBytes] tells: about 40 MB at most, and much less where there are fewer jobs.
 //
 // # The jobs API
 //

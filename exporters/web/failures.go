@@ -50,21 +50,21 @@ func badValues(j *collector.Job) string {
 	return text
 }
 
-// fold makes one problem of failures of one source with the same words, newest first: thirty jobs that fail of one cause are
-// one thing to mend. Numbers and ids in the words do not count. Others stay as they are.
+// fold makes one problem of failures of one source with the same words, and of jobs of one source with the same trouble, newest
+// first: thirty jobs that fail of one cause are one thing to mend, and thirty that wait must not hide the one that hangs. Numbers and
+// ids in the words do not count.
 func (o *overview) fold(found []finding, at clock) []problem {
 	var all []problem
-	places := map[[2]string]int{}
+	places := map[alike]int{}
 	for _, f := range found {
-		if f.kind != jobFailed {
-			all = append(all, o.checks.problem(f, at))
-			continue
+		k := alike{f.kind, f.job.Key.Source, ""}
+		if f.kind == jobFailed {
+			k.words = masked(failureOf(f.job))
 		}
-		k := [2]string{f.job.Key.Source, masked(failureOf(f.job))}
 		i, known := places[k]
 		if !known {
 			places[k] = len(all)
-			all = append(all, o.failure(f, at))
+			all = append(all, o.told(f, at))
 			continue
 		}
 		p := &all[i]
@@ -74,15 +74,32 @@ func (o *overview) fold(found []finding, at clock) []problem {
 			p.Jobs = append(p.Jobs, jobRef{distinct(p, f.job), jobLink(f.job.Key)})
 		}
 	}
-	for i := range all {
-		if p := &all[i]; p.n > 1 {
-			p.What, p.When, p.Lead = grouped(p.n)+" jobs failed alike", "last failed", "Also"
-			if more := p.n - 1 - len(p.Jobs); more > 0 {
-				p.More = "and " + plural(more, "other", "others")
-			}
-		}
+	for k, i := range places {
+		all[i].several(k.kind)
 	}
 	return all
+}
+
+// alike is what findings have in common that are shown as one.
+type alike struct {
+	kind   kind
+	source string
+	words  string // of a failure
+}
+
+// several says how many findings a problem stands for.
+func (p *problem) several(k kind) {
+	if p.n == 1 {
+		return
+	}
+	p.What += " · " + grouped(p.n) + " jobs"
+	if k == jobFailed {
+		p.What, p.When = grouped(p.n)+" jobs failed alike", "last failed"
+	}
+	p.Lead = "Also"
+	if more := p.n - 1 - len(p.Jobs); more > 0 {
+		p.More = "and " + plural(more, "other", "others")
+	}
 }
 
 const alikeMost = 4 // jobs that are named beside the newest
@@ -107,9 +124,12 @@ func masked(text string) string {
 	return strings.Join(words, " ")
 }
 
-// failure is a failed job in words; one of many of its project says so.
-func (o *overview) failure(f finding, at clock) problem {
+// told is a finding in words; a failed job that is one of many of its project says so.
+func (o *overview) told(f finding, at clock) problem {
 	p := o.checks.problem(f, at)
+	if f.kind != jobFailed {
+		return p
+	}
 	if n := o.storms[storm{f.job.Key.Source, f.job.Info.Project}]; n >= stormFrom && o.checks.stormy(f.job) {
 		p.Alert += " TrainingJobFailureStorm"
 		p.Do = fmt.Sprintf("%d jobs of this source and project failed within half an hour: look for one cause before you restart any. ", n) + p.Do

@@ -23,8 +23,16 @@ type world struct {
 	groups  []*collector.Group
 	sources []*collector.SourceView
 	gpus    *collector.GPUView
-	warn    []string
+	warn    []Warning
 	history *History
+	dropped uint64 // spans
+	full    bool   // the disk of the state
+}
+
+// setTo replaces what is told of a metric.
+func setTo(j *collector.Job, m collector.Metric, label string, v float64) {
+	j.Readings = slices.DeleteFunc(slices.Clone(j.Readings), func(r collector.Reading) bool { return r.Metric == m && r.Label == label })
+	with(m, label, v)(j)
 }
 
 func tableOf[T any](all []*T) (t collector.Table[T]) {
@@ -45,7 +53,7 @@ func (w *world) snapshot() *collector.Snapshot {
 func (w *world) site(tb testing.TB) *site {
 	tb.Helper()
 	s := newSite(PageOptions{
-		Version: "1.2.3", Snapshot: w.snapshot, Durable: func() bool { return true }, Kinds: w.kinds, Warnings: func() []string { return w.warn },
+		Version: "1.2.3", Snapshot: w.snapshot, Durable: func() bool { return true }, Kinds: w.kinds, Warnings: func() []Warning { return w.warn },
 		Proxies: func() []string { return nil }, History: w.history, Log: slog.New(slog.NewTextHandler(testWriter{tb}, nil)),
 	})
 	s.now = func() time.Time { return at }

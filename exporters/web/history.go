@@ -13,6 +13,8 @@ import (
 // HistoryOptions bound what is remembered for the curves of the page. Zero takes the default.
 type HistoryOptions struct {
 	Snapshot func() *collector.Snapshot // required; may return nil
+	Dropped  func() uint64              // spans that found no room so far; may be nil
+	Writable func() bool                // the state takes what is new; may be nil
 	Every    time.Duration              // between looks, default 10 s
 	Points   int                        // of one curve, default 240
 	Jobs     int                        // default 2,000
@@ -39,10 +41,10 @@ const (
 	maxCurves  = 16 // of one job
 	maxMoments = 32 // changes of phase of one job
 	pointBytes = 8
-	// jobBytes is what a job costs besides its points, with the watch over its GPUs, and curveBytes what a curve does.
-	jobBytes   = 2304
+	// jobBytes is what a job costs besides its points, with what is watched of it, and curveBytes what a curve does.
+	jobBytes   = 3584
 	curveBytes = 128
-	gpuBytes   = 512
+	gpuBytes   = 832
 	sweepEvery = 30 // looks between searches for jobs that are no longer there
 )
 
@@ -65,8 +67,11 @@ type History struct {
 	full   int // running jobs that found no room at the last look
 	blocks []*collector.Block[collector.Job]
 	looks  int
-	sights map[string]sight     // by source
-	gpus   map[string]*gpuWatch // of GPUs under running jobs, by hw_id; at most gpusMost
+	sights map[string]*sight    // by source
+	gpus   map[string]*gpuWatch // of GPUs that answer, by hw_id; at most gpusMost
+	xids   []xidOfJob           // of a day, oldest first; at most xidsMost
+	stuck  collector.Time       // since when there are several helpers that read GPUs
+	spans  dropped
 }
 
 // track is what is remembered of one job.
@@ -76,6 +81,8 @@ type track struct {
 	phases  []step
 	changes uint64    // of curves and phases: what drawings are compared by
 	watch   *gpuWatch // of its GPUs; nil where nobody tells of any, and while it does not run
+	course  *course   // nil before it runs, and after it ended
+	again   restarts
 }
 
 // step is a phase that began.
@@ -127,6 +134,7 @@ func (h *History) Look(now time.Time) {
 	}
 	h.blocks = snap.Jobs.Blocks
 	h.watch(snap, at)
+	h.countDropped(at)
 	if h.looks++; h.looks%sweepEvery == 0 {
 		h.sweep(snap)
 	}
@@ -148,6 +156,9 @@ func (h *History) take(j *collector.Job, now collector.Time) {
 		return
 	}
 	h.ended += done(j) - done(t.job)
+	if t.job != nil && j.Restarts > t.job.Restarts {
+		t.again.more(j.Restarts-t.job.Restarts, now)
+	}
 	t.job = j
 	t.move(j)
 	h.record(t, j, now)

@@ -19,18 +19,30 @@ type gpuTrouble struct {
 	of    int            // GPUs of the job
 }
 
-// gpuMark is what is wrong with one GPU under a running job.
-type gpuMark struct{ idle, spin bool }
-
-// gpuTroubles is what is wrong with GPUs, by job and by GPU; what has lasted too short is left out.
-type gpuTroubles struct {
-	jobs map[collector.Key]gpuTrouble
-	gpus map[string]gpuMark
+// gpuMark is what is wrong with one GPU: with its job, or with itself.
+type gpuMark struct {
+	idle, spin         bool
+	slow, narrow, warm collector.Time // since when; 0 if it is not
+	ecc                collector.Time // when memory last failed, within the hour
+	repeats            string         // an XID that it had under several jobs
 }
 
-// troubles says how the GPUs of the snapshot do. A nil History knows nothing.
-func (h *History) troubles(snap *collector.Snapshot, now collector.Time) gpuTroubles {
-	found := gpuTroubles{map[collector.Key]gpuTrouble{}, map[string]gpuMark{}}
+// troubles is what is wrong by what is remembered; what has lasted too short is left out.
+type troubles struct {
+	jobs    map[collector.Key]gpuTrouble
+	gpus    map[string]gpuMark
+	ends    map[collector.Key]float64 // how busy the GPUs of jobs are that ended
+	courses map[collector.Key]courseTrouble
+	sources map[string]sourceTrouble
+	stuck   bool           // helpers that read GPUs do not end
+	spans   collector.Time // when spans were last dropped, within half an hour
+}
+
+// troubles says what is wrong now. A nil History knows nothing.
+func (h *History) troubles(snap *collector.Snapshot, now collector.Time) troubles {
+	found := troubles{
+		jobs: map[collector.Key]gpuTrouble{}, gpus: map[string]gpuMark{}, courses: map[collector.Key]courseTrouble{}, sources: map[string]sourceTrouble{},
+	}
 	if h == nil {
 		return found
 	}
@@ -42,12 +54,28 @@ func (h *History) troubles(snap *collector.Snapshot, now collector.Time) gpuTrou
 				found.jobs[k] = trouble
 			}
 		}
+		if trouble := t.trouble(now); trouble != (courseTrouble{}) {
+			found.courses[k] = trouble
+		}
 	}
-	if snap.GPUs == nil {
-		return found
+	if at := h.spans.at; at.Known() && now.Sub(at) < droppedNews {
+		found.spans = at
 	}
+	for name, s := range h.sights {
+		found.sources[name] = s.trouble(now)
+	}
+	if snap.GPUs != nil {
+		found.stuck = lasted(h.stuck, lastingFor, now)
+		found.ends = h.endsBusy(snap.GPUs.GPUs, now)
+		h.gpuTroubles(found, snap.GPUs.GPUs, now)
+	}
+	return found
+}
+
+// gpuTroubles adds what is wrong with GPUs, and with jobs of whose GPUs some do nothing.
+func (h *History) gpuTroubles(found troubles, gpus []*collector.GPU, now collector.Time) {
 	of := map[collector.Key]int{}
-	for _, g := range byIndex(snap.GPUs.GPUs) {
+	for _, g := range byIndex(gpus) {
 		for _, k := range g.Jobs {
 			of[k]++
 		}
@@ -55,7 +83,8 @@ func (h *History) troubles(snap *collector.Snapshot, now collector.Time) gpuTrou
 		if w == nil || !g.Up {
 			continue
 		}
-		mark := gpuMark{idle: lasted(w.idle, idleFor, now), spin: lasted(w.spin, spinFor, now)}
+		mark := w.mark(now)
+		mark.repeats = h.repeats(g.ID, now)
 		if mark != (gpuMark{}) {
 			found.gpus[g.ID] = mark
 		}
@@ -67,7 +96,6 @@ func (h *History) troubles(snap *collector.Snapshot, now collector.Time) gpuTrou
 		t.of = of[k]
 		found.jobs[k] = t
 	}
-	return found
 }
 
 // partly adds a GPU that idles to the jobs of which not all do.
@@ -89,13 +117,19 @@ func lasted(since collector.Time, long time.Duration, now collector.Time) bool {
 	return since.Known() && now.Sub(since) >= long
 }
 
-func (w *gpuWatch) trouble(j *collector.Job, now collector.Time) (t gpuTrouble, bad bool) {
-	if lasted(w.spin, spinFor, now) {
-		t.spin = w.spin
+// whenLasted is since when something is so, if that is long enough; else 0.
+func whenLasted(since collector.Time, long time.Duration, now collector.Time) collector.Time {
+	if lasted(since, long, now) {
+		return since
 	}
+	return 0
+}
+
+func (w *gpuWatch) trouble(j *collector.Job, now collector.Time) (t gpuTrouble, bad bool) {
+	t.spin = whenLasted(w.spin, spinFor, now)
 	if lasted(w.idle, idleFor, now) && !mayIdle(j) {
 		t.idle = w.idle
-		t.busy, _ = w.busy.mean(now)
+		t.busy, _ = w.busy.mean(now, idleFor)
 		t.dead = lasted(w.alive, deadFor, now) && now.Sub(j.LastStep) >= 2*time.Hour
 	}
 	return t, t.spin.Known() || t.idle.Known()
@@ -162,6 +196,9 @@ func (m gpuMark) signs() (all []sign) {
 	}
 	if m.spin {
 		all = append(all, sign{"busy, hardly working", "▲", "warn"})
+	}
+	if m.slow.Known() {
+		all = append(all, sign{"slower than its neighbours", "▲", "warn"})
 	}
 	return all
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/trainbridge/trainbridge/collector"
 )
 
 // otherProblems are those that no job has: of the program, of sources and of GPUs.
@@ -12,10 +14,19 @@ func (s *site) otherProblems(o *overview, c clock) []problem {
 	base := problem{What: "trainbridge", Name: label{"this bridge", "this bridge"}, Link: "-/ready", Source: "trainbridge"}
 	if s.o.Warnings != nil {
 		for _, w := range s.o.Warnings() {
-			p := base
-			p.Why = clean(w)
-			found = append(found, p.with(critical, c))
+			p, l := base, warning
+			if w.Critical {
+				l = critical
+			}
+			p.Why, p.Do, p.Alert, p.at, p.When = clean(w.Why), clean(w.Do), w.Alert, collector.TimeOf(w.Since), "began"
+			found = append(found, p.with(l, c))
 		}
+	}
+	if at := o.checks.troubles.spans; at.Known() {
+		p := base
+		p.Why, p.Alert, p.at, p.When = "The outbox is full, and new spans are dropped.", "TrainbridgeOtlpDataLost", at, "last dropped"
+		p.Do = "See whether the OTLP receiver runs and takes what it is sent; a larger outbox only bridges a longer outage."
+		found = append(found, p.with(warning, c))
 	}
 	if !s.o.Durable() {
 		base.Why, base.Alert = "Its state is in memory: a restart loses it and starts counting anew.", "TrainbridgeStateNotDurable"
@@ -39,24 +50,18 @@ func (s *site) judge(v *statusView, sel *selection, c clock) {
 		}
 	}
 	v.Verdict, v.Title = n.verdict(), n.title()
-	now := slices.IndexFunc(sel.findings, func(f finding) bool { return f.kind.past() })
-	if now < 0 {
-		now = len(sel.findings)
-	}
-	found := others
-	for _, f := range sel.findings[:now] {
-		found = append(found, sel.checks.problem(f, c))
-	}
-	found = append(found, sel.fold(sel.findings[now:], c)...)
+	found := slices.Concat(others, sel.fold(sel.findings, c))
 	order(found)
-	split := slices.IndexFunc(found, func(p problem) bool { return p.past })
-	if split < 0 {
-		split = len(found)
+	pick := func(most int, wanted func(problem) bool) []problem {
+		some := slices.DeleteFunc(slices.Clone(found), func(p problem) bool { return !wanted(p) })
+		if sel.query.All == "attention" {
+			return some
+		}
+		return some[:min(len(some), most)]
 	}
-	v.Now, v.Past = found[:split], found[split:]
-	if sel.query.All != "attention" {
-		v.Now, v.Past = v.Now[:min(len(v.Now), problemsFew)], v.Past[:min(len(v.Past), pastFew)]
-	}
+	v.Now = pick(problemsFew, func(p problem) bool { return !p.past && p.level == critical })
+	v.Past = pick(pastFew, func(p problem) bool { return p.past })
+	v.Warnings = pick(problemsFew, func(p problem) bool { return !p.past && p.level < critical })
 	v.PastText = n.past(sel.lost)
 	v.rest(sel, n)
 }
@@ -64,7 +69,7 @@ func (s *site) judge(v *statusView, sel *selection, c clock) {
 // rest says how much is not shown.
 func (v *statusView) rest(sel *selection, n tally) {
 	more := n.critical + n.warning + n.failed
-	for _, p := range slices.Concat(v.Now, v.Past) {
+	for _, p := range slices.Concat(v.Now, v.Past, v.Warnings) {
 		if p.level > note {
 			more -= p.n
 		}

@@ -24,12 +24,21 @@ type PageOptions struct {
 	Snapshot func() *collector.Snapshot // nil while the state is being loaded
 	Kinds    func() map[string]string   // the kind of each configured source, by name
 	Durable  func() bool                // the state outlives the process
-	Warnings func() []string            // what is wrong with the bridge itself; may be nil
+	Warnings func() []Warning           // what is wrong with the bridge itself; may be nil
 	Proxies  func() []string            // sources with a pass-through for trainers
 	History  *History                   // what curves are drawn from; nil draws none
 	Done     <-chan struct{}            // closed when the program stops: streams of updates end; may be nil
 	Viewers  int                        // streams of updates at once, default 32
 	Log      *slog.Logger               // required
+}
+
+// Warning is something that is wrong with the bridge itself, in words for people.
+type Warning struct {
+	Critical bool
+	Why      string
+	Do       string    // what somebody can do about it
+	Alert    string    // the shipped alert of it
+	Since    time.Time // zero if it is not known
 }
 
 const (

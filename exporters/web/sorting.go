@@ -105,15 +105,16 @@ func (o *overview) place(column string, j *collector.Job) place {
 	return p
 }
 
-// rank puts what is wrong now first, then what has failed within the hour, what runs, what waits, and what ended last; the newest first in each.
+// rank puts what is wrong now first, then what has failed within the hour, warnings, what runs, what waits, and what ended last; the
+// newest first in each.
 func (o *overview) rank(j *collector.Job) (class float64, newest int64) {
 	switch m := o.marks[j]; {
 	case m.now && m.level == critical:
 		return 0, -int64(j.LastStep)
-	case m.now:
-		return 0.25, -int64(j.Updated)
 	case m.level == critical:
-		return 0.5, -int64(endOf(j))
+		return 0.25, -int64(endOf(j))
+	case m.now:
+		return 0.5, -int64(j.Updated)
 	case m.level > fine:
 		return 0.75, -int64(endOf(j))
 	}

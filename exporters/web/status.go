@@ -15,10 +15,11 @@ type statusView struct {
 
 	Verdict  sign
 	Tiles    []tile
-	Now      []problem // what is wrong now
+	Now      []problem // what is wrong now and somebody must act on
 	Past     []problem // what failed or was lost within the last hour
 	PastText string
-	More     string // how many problems are not shown
+	Warnings []problem // what else is wrong now, or worth knowing
+	More     string    // how many problems are not shown
 	MoreLink string
 	Filter   filter
 	Heads    []head

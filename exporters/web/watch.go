@@ -28,27 +28,31 @@ const (
 	blindFor     = 10 * time.Minute // how long ages mean nothing after a source was not heard of
 )
 
-// quarter is an average over the last quarter of an hour, by the minute.
+// quarter is an average over the last quarter of an hour or less, by the minute.
 type quarter [15]struct {
 	minute int32
 	n      int32
 	sum    float32
 }
 
-func (q *quarter) add(now collector.Time, v float64) {
+func (q *quarter) add(now collector.Time, v float64) { q.addAll(now, v, 1) }
+
+// addAll adds so many numbers, by their sum.
+func (q *quarter) addAll(now collector.Time, sum float64, n int) {
 	minute := minuteOf(now)
 	m := &q[minute%int32(len(q))]
 	if m.minute != minute {
 		m.minute, m.n, m.sum = minute, 0, 0
 	}
-	m.n++
-	m.sum += float32(v)
+	m.n += int32(n)
+	m.sum += float32(sum)
 }
 
-func (q *quarter) mean(now collector.Time) (mean float64, known bool) {
+// mean is the average over the last minutes, of which there are fifteen.
+func (q *quarter) mean(now collector.Time, over time.Duration) (mean float64, known bool) {
 	var all average
 	for _, m := range q {
-		if age := minuteOf(now) - m.minute; m.n > 0 && age >= 0 && age < int32(len(q)) {
+		if age := minuteOf(now) - m.minute; m.n > 0 && age >= 0 && age < int32(over/time.Minute) {
 			all.n += int(m.n)
 			all.sum += float64(m.sum)
 		}
@@ -99,13 +103,14 @@ func told(j *collector.Job) (l load) {
 	return l
 }
 
-// gpuWatch is what is remembered of how busy a running job's GPUs were, or one GPU under a running job.
+// gpuWatch is what is remembered of how busy a running job's GPUs were, or one GPU was.
 type gpuWatch struct {
 	busy       quarter
 	idle, spin collector.Time // since when it looks so; 0 if it does not
 	alive      collector.Time // when they were last at work at all, or were first looked at
 	tensor     collector.Time // when their tensor cores last worked a little,
 	tensors    collector.Time // and when they worked well
+	health     health         // of one GPU
 }
 
 // look takes what is so now; muted says that the job's steps and phase may be old.
@@ -124,7 +129,7 @@ func (w *gpuWatch) look(l load, spins, muted bool, now collector.Time) {
 			w.tensors = now
 		}
 	}
-	mean, known := w.busy.mean(now)
+	mean, known := w.busy.mean(now, idleFor)
 	w.idle = since(w.idle, known && mean < idleBelow && !muted, now)
 	w.spin = since(w.spin, spins && !muted, now)
 }
@@ -163,36 +168,7 @@ func (l load) spins() bool {
 	return busy >= spinsAlone && (told && sm < smBelow || measured && power < powerBelow)
 }
 
-// sight is since when a source is known here, and when it was last not heard of.
-type sight struct{ first, blind collector.Time }
-
-// see says of which sources the ages of their jobs mean something, as the rule training_source:blind:info does.
-func (h *History) see(sources []*collector.SourceView, now collector.Time) {
-	next := make(map[string]sight, len(sources))
-	for _, s := range sources {
-		seen, health := h.sights[s.Name], s.Health
-		if !seen.first.Known() {
-			seen.first = now
-		}
-		if !health.Up || now.Sub(health.LastSuccess) > silentFor || health.Lag > lateBy || now.Sub(seen.first) < blindFor {
-			seen.blind = now
-		}
-		next[s.Name] = seen
-	}
-	h.sights = next
-}
-
-const (
-	silentFor = 15 * time.Minute
-	lateBy    = 5 * time.Minute
-)
-
-func (h *History) muted(source string, now collector.Time) bool {
-	s, known := h.sights[source]
-	return !known || now.Sub(s.blind) < blindFor
-}
-
-// watch looks at the GPUs of the jobs that run: at our own, else at what the provider tells.
+// watch looks at the jobs that run and at GPUs: for a job at our own, else at what the provider tells of them.
 func (h *History) watch(snap *collector.Snapshot, now collector.Time) {
 	h.see(snap.Sources, now)
 	loads, gpus := map[collector.Key]*load{}, map[string]*gpuWatch{}
@@ -202,25 +178,32 @@ func (h *History) watch(snap *collector.Snapshot, now collector.Time) {
 				h.watchGPU(g, loads, gpus, now)
 			}
 		}
+		h.stuck = since(h.stuck, snap.GPUs.Host.Helpers >= 2, now)
 	}
 	h.gpus = gpus
+	if snap.GPUs != nil {
+		h.compare(snap.GPUs.GPUs, now)
+	}
 	for k, t := range h.tracks {
-		h.watchJob(t, loads[k], h.muted(k.Source, now), now)
+		muted := h.muted(k.Source, now)
+		h.watchJob(t, loads[k], muted, now)
+		t.follow(muted, now)
 	}
 }
 
 func (h *History) watchGPU(g *collector.GPU, loads map[collector.Key]*load, gpus map[string]*gpuWatch, now collector.Time) {
-	used, muted := false, true
+	muted := true // as long as it is under no job that runs
 	for _, k := range g.Jobs {
 		if loads[k] == nil {
 			loads[k] = &load{}
 		}
 		loads[k].add(g)
 		if t := h.tracks[k]; t != nil && runs(t.job) {
-			used, muted = true, muted && h.muted(k.Source, now)
+			muted = muted && h.muted(k.Source, now)
 		}
 	}
-	if !used || len(gpus) == gpusMost {
+	h.noteXIDs(g, now)
+	if len(gpus) == gpusMost {
 		return
 	}
 	w := h.gpus[g.ID]
@@ -230,6 +213,8 @@ func (h *History) watchGPU(g *collector.GPU, loads map[collector.Key]*load, gpus
 	var l load
 	l.add(g)
 	w.look(l, l.spins(), muted, now)
+	busy, _ := w.busy.mean(now, idleFor)
+	w.health.look(g, busy, now)
 	gpus[g.ID] = w
 }
 

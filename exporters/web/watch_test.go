@@ -30,13 +30,21 @@ func (w *world) gpu(index int, busy, power float64, jobs ...string) *collector.G
 
 // watched looks every ten seconds for so long, as the program does, and leaves the site at the end of it. Polls go on.
 func (w *world) watched(t *testing.T, long time.Duration) *site {
+	return w.played(t, long, 10*time.Second, func(time.Duration) {})
+}
+
+// played is the same with other times between looks; next is told how long before the end each look is.
+func (w *world) played(t *testing.T, long, every time.Duration, next func(time.Duration)) *site {
 	t.Helper()
-	w.history = NewHistory(HistoryOptions{Snapshot: w.snapshot})
+	w.history = NewHistory(HistoryOptions{
+		Snapshot: w.snapshot, Dropped: func() uint64 { return w.dropped }, Writable: func() bool { return !w.full },
+	})
 	down := !w.sources[0].Health.Up
-	for d := long; d >= 0; d -= 10 * time.Second {
+	for d := long; d >= 0; d -= every {
 		if !down {
 			w.sources[0].Health.LastSuccess = ago(d)
 		}
+		next(d)
 		w.history.Look(at.Add(-d))
 	}
 	return w.site(t)
@@ -74,7 +82,7 @@ func TestBusyAndIdleGPUs(t *testing.T) {
 		{"idle for hours without a step", func(w *world) {
 			w.job("a", func(j *collector.Job) { j.LastStep = 0 })
 			w.gpu(0, 0, 0.1, "a")
-		}, 2*time.Hour + 15*time.Minute, []string{"GPUs idle"}, "probably over"},
+		}, 2*time.Hour + 15*time.Minute, []string{"GPUs idle"}, "probably over and does not end. TrainingJobGpuIdle TrainingJobZombieRunning"},
 		{"one of three", func(w *world) { w.job("a"); w.gpu(0, 0.9, 0.9, "a"); w.gpu(1, 0, 0.1, "a"); w.gpu(2, 0.9, 0.9, "a") }, 35 * time.Minute,
 			[]string{"Some GPUs idle"}, "1 of the 3 GPUs that it has on this machine did nothing for a quarter of an hour: GPU 1."},
 		{"spin", func(w *world) { w.job("a", stopped); w.gpu(0, 0.99, 0.2, "a"); w.gpu(1, 0.99, 0.2, "a") }, 23 * time.Minute,
@@ -92,7 +100,7 @@ func TestBusyAndIdleGPUs(t *testing.T) {
 		for j := range w.snapshot().Jobs.All {
 			for _, f := range s.look.glance().findingsOf(j) {
 				p := s.look.glance().checks.problem(f, clock{now: at})
-				got, why = append(got, p.What), why+p.Why
+				got, why = append(got, p.What), why+p.Why+" "+p.Alert
 			}
 		}
 		if !slices.Equal(got, c.want) || !strings.Contains(why, c.why) {
@@ -112,7 +120,7 @@ func TestMarksOfGPUs(t *testing.T) {
 	w.gpu(2, 0.99, 0.9, "hung2")
 	s := w.watched(t, time.Hour)
 	body := get(s, "GET", "/").Body.String()
-	inOrder(t, body, "1 problem needs attention, 1 warning", "Wrong now", "Job hangs, GPUs spin", "name of hung", "TrainingJobSpinHang", "GPUs idle", "name of lazy", "TrainingJobGpuIdle",
+	inOrder(t, body, "1 problem needs attention, 1 warning", "Wrong now", "Job hangs, GPUs spin", "name of hung", "TrainingJobSpinHang", "Warnings", "GPUs idle", "name of lazy", "TrainingJobGpuIdle",
 		`id="jobrows"`, "name of hung", "wait for each other", "name of lazy", "1 % busy",
 		`id="gpurows"`, "GPU 0", "idle under a running job", "GPU 1", "busy, hardly working", "GPU 2", "This is watched since")
 	if strings.Count(body, "hardly working") != 1 || strings.Count(body, "idle under") != 1 {
@@ -151,7 +159,12 @@ func TestGPUsRecover(t *testing.T) {
 	failedAt(0)(&next)
 	w.jobs[0] = &next
 	w.history.Look(at.Add(2 * time.Minute))
-	if w.history.tracks[j.Key].watch != nil || len(w.history.gpus) != 0 {
-		t.Error("the GPUs of a job that ended are still watched")
+	if w.history.tracks[j.Key].watch != nil || w.history.tracks[j.Key].course != nil {
+		t.Error("a job that ended is still watched")
+	}
+	w.gpus.GPUs = nil
+	w.history.Look(at.Add(3 * time.Minute))
+	if len(w.history.gpus) != 0 {
+		t.Error("a GPU that is gone is still watched")
 	}
 }

@@ -182,7 +182,7 @@ func TestUpdates(t *testing.T) {
 	for what, want := range map[string]string{
 		"the row":       row + `.innerText.includes("NCCL watchdog timed out")`,
 		"the verdict":   `document.querySelector("h1").textContent.includes("2 jobs failed")`,
-		"the title":     `document.title === "(8) trainbridge"`,
+		"the title":     `document.title === "(11) trainbridge"`,
 		"the list":      `[...document.querySelectorAll(".problems li")].some(li => li.innerText.includes("voice-agent-005"))`,
 		"no reload":     `window.same === true`,
 		"what is typed": `document.getElementById("q").value === "half a wor"`,

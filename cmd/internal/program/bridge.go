@@ -42,6 +42,7 @@ type bridge struct {
 	gpus     *gpuReader
 	lastGPUs *gpuReader // the one that ended last, and has no successor
 	push     *pusher
+	sending  atomic.Pointer[otlp.Exporter] // the exporter of push, for the page; nil if nothing is sent
 
 	routes   atomic.Pointer[routes] // nil until the state is loaded
 	stopping atomic.Bool
@@ -72,7 +73,11 @@ func newBridge(o webOptions, log *slog.Logger, getenv func(string) string, hangu
 		web: o, log: log, getenv: getenv, hangup: hangup, self: newSelf(), sources: map[string]*runner{},
 		reloads: make(chan *reloadRequest), ended: make(chan struct{}),
 	}
-	b.history = web.NewHistory(web.HistoryOptions{Snapshot: b.snapshot, Every: o.historyEvery})
+	b.history = web.NewHistory(web.HistoryOptions{
+		Snapshot: b.snapshot, Every: o.historyEvery,
+		Dropped:  func() uint64 { return b.ledger.OutboxStats().Dropped }, // the history runs when the ledger is open
+		Writable: func() bool { ok, _ := b.ledger.Writable(); return ok },
+	})
 	return b
 }
 
@@ -240,18 +245,6 @@ func (b *bridge) snapshot() *collector.Snapshot {
 		return nil
 	}
 	return b.store.Snapshot()
-}
-
-// warnings are what a person who looks at the page should know.
-func (b *bridge) warnings() []string {
-	var out []string
-	if b.self.badReload.Load() {
-		out = append(out, "The configuration file could not be reloaded: the one before it is in force. The log says why.")
-	}
-	if ok, err := b.ledger.Writable(); !ok {
-		out = append(out, "The state cannot be written, so nothing new is counted or shown: "+err.Error())
-	}
-	return out
 }
 
 // ready is false until the sources are there: what was committed is served before, but jobs cannot be registered yet.

@@ -21,6 +21,7 @@ func (b *bridge) newPusher(s pushSettings) (*pusher, error) {
 	for _, warning := range s.otlp.Warnings {
 		b.log.Warn("OTLP: " + warning)
 	}
+	b.sending.Store(nil)
 	if !s.otlp.Enabled() {
 		return p, nil
 	}
@@ -32,6 +33,7 @@ func (b *bridge) newPusher(s pushSettings) (*pusher, error) {
 		return nil, fmt.Errorf("otlp: %w", err)
 	}
 	p.run = start(x.Run)
+	b.sending.Store(x)
 	return p, nil
 }
 

@@ -137,7 +137,7 @@ func gpuScenarios() []scenario {
 		{
 			name: "gpu_job_idle", description: "A Run:ai workload holds four GPUs and uses none; fires after half an hour, and as a zombie after two hours.",
 			alerts: []string{"TrainingJobGpuIdle", "TrainingJobZombieRunning"}, act: idleOnGPUs,
-			lasts: time.Hour,
+			lasts: 3 * time.Hour,
 		},
 		{
 			name: "gpu_job_hang", description: "A W&B job stops making steps, and its GPUs wait for each other at full load.",

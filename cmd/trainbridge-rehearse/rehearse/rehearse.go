@@ -8,7 +8,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"slices"
 	"time"
 
@@ -29,6 +31,8 @@ type Options struct {
 	// Always are alerts that fire all the time. The rehearsal does not wait for their end.
 	Always []string
 	Log    *slog.Logger // what the bridge and Prometheus say; nil: nobody listens
+	// EachMinute is called every minute, with the alerts that fire and a way to read the bridge's pages; nil: nobody looks.
+	EachMinute func(firing []engine.Alert, page func(path string) (string, error))
 }
 
 // Result is what a rehearsal showed.
@@ -101,18 +105,44 @@ func Play(ctx context.Context, o Options) (Result, error) {
 	if begins := demo.Begins(); begins > 0 {
 		result.Began = time.Now().Add(begins)
 	}
-	time.Sleep(demo.Lasts())
+	look := o.looker(ctx, n, demo.Address())
+	for ends := time.Now().Add(demo.Lasts()); time.Now().Before(ends); {
+		time.Sleep(min(time.Minute, time.Until(ends)))
+		look(p.Firing())
+	}
 	if err = demo.Recover(ctx); err == nil {
 		result.Recovered = time.Now()
 	}
 	for time.Since(result.Recovered) < demo.Clears() && err == nil && !onlyAlways(p.Firing(), o.Always) {
 		time.Sleep(time.Minute)
+		look(p.Firing())
 	}
 	var failed error
 	result.Timeline, failed = p.Stop()
 	known := func(name string) bool { return slices.Contains(result.Known, name) }
 	result.Foreign = len(o.Expect) == 0 && len(result.Want) > 0 && !slices.ContainsFunc(result.Want, known)
 	return result, errors.Join(err, failed, demo.Stop())
+}
+
+// looker calls EachMinute.
+func (o Options) looker(ctx context.Context, n *memnet.Network, address string) func([]engine.Alert) {
+	if o.EachMinute == nil {
+		return func([]engine.Alert) {}
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: n.DialContext, DisableKeepAlives: true}, Timeout: time.Minute}
+	page := func(path string) (string, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+		if err != nil {
+			return "", err
+		}
+		answer, err := client.Do(request)
+		if err != nil {
+			return "", err
+		}
+		text, err := io.ReadAll(answer.Body)
+		return string(text), errors.Join(err, answer.Body.Close())
+	}
+	return func(firing []engine.Alert) { o.EachMinute(firing, page) }
 }
 
 // begin is when rehearsals begin: a working day.

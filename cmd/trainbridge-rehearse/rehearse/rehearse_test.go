@@ -38,13 +38,15 @@ func TestMain(m *testing.M) {
 
 // play rehearses in a bubble of its own, and fails the test if anything but what is wanted happens.
 func play(t *testing.T, o Options) (r Result) {
-	o.Rules, o.Always = shippedRules(), []string{watchdog}
+	var seen onThePage
+	o.Rules, o.Always, o.EachMinute = shippedRules(), []string{watchdog}, seen.look
 	synctest.Test(t, func(t *testing.T) {
 		var err error
 		if r, err = Play(context.Background(), o); err != nil {
 			t.Error(err)
 		}
 	})
+	seen.judge(t, r)
 	complaints := r.Complaints(o.Always)
 	for _, c := range complaints {
 		t.Error(c)
