@@ -2,17 +2,15 @@ package api
 
 import (
 	"bytes"
-	"encoding/base64"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/trainbridge/trainbridge/collector"
 )
 
-const (
-	minSecretBytes = 4       // shorter values are not looked for in texts
-	maxSecretBody  = 4 << 10 // of a request's body that is looked into for secrets
-)
+const maxSecretBody = 4 << 10 // of a request's body that is looked into for secrets
 
 // redact takes out of a text whatever the request carried in its headers, its query and the secrets of its body, for services
 // that quote what they refuse.
@@ -20,12 +18,7 @@ func redact(text string, r *http.Request) string {
 	if r == nil || text == "" {
 		return text
 	}
-	for _, s := range append(headerSecrets(r), bodySecrets(r)...) {
-		if len(s) >= minSecretBytes {
-			text = strings.ReplaceAll(text, s, "<secret>")
-		}
-	}
-	return text
+	return collector.Redact(text, append(headerSecrets(r), bodySecrets(r)...))
 }
 
 // headerSecrets are the values of a request's headers, whole and in parts, and its query.
@@ -36,14 +29,7 @@ func headerSecrets(r *http.Request) (secrets []string) {
 			continue
 		}
 		for _, v := range values {
-			secrets = append(secrets, v)
-			scheme, key, _ := strings.Cut(v, " ")
-			secrets = append(secrets, key)
-			if strings.EqualFold(scheme, "Basic") {
-				plain, _ := base64.StdEncoding.DecodeString(key)
-				_, password, _ := strings.Cut(string(plain), ":")
-				secrets = append(secrets, string(plain), password)
-			}
+			secrets = append(secrets, collector.SecretsOf(v)...)
 		}
 	}
 	if r.URL != nil {

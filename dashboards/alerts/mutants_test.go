@@ -119,6 +119,7 @@ var mutants = [...]mutant{
 	{"TrainingGpuXidApplication", "", "max_over_time(training_gpu:xid_of_job:info[30m])", "training_gpu:xid_of_job:info"},
 	{"TrainingGpuXidApplication", "training_gpu:job:info", "> 1", "> 2"},
 	{"TrainingGpuXidRepeatsAcrossJobs", "", ">= 2", ">= 1"},
+	{"TrainingGpuXidRepeatsAcrossJobs", "training_gpu:xid_of_job:info", "< on (training_source, training_job_id)", "> on (training_source, training_job_id)"},
 	{"TrainingGpuXidRepeatsAcrossJobs", "", ") == 1", ") >= 1"},
 	{"TrainingGpuUncorrectableEcc", "", "max by (hw_id)", "max by (hw_id, instance)"},
 	{"TrainingGpuUncorrectableEcc", "", `error_type="uncorrected", `, ""},

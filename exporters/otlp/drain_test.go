@@ -133,7 +133,7 @@ func TestHang(t *testing.T) {
 	box := newBox()
 	box.add(testSpan(1))
 	x, _ := traceExporter(t, r, box)
-	x.traces.to.(*httpClient).timeout = 100 * time.Millisecond
+	x.traces.to.(discreet).client.(*httpClient).timeout = 100 * time.Millisecond
 	err := x.Flush(t.Context())
 	close(release)
 	if err == nil || !strings.Contains(err.Error(), "in time") || box.len() != 1 {

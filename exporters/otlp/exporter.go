@@ -72,7 +72,7 @@ func (x *Exporter) Troubles() (all []Trouble) {
 		reports = append(reports, x.traces.report)
 	}
 	for _, r := range reports {
-		if t, any := r.trouble(); any {
+		if t, any := r.troubles(); any {
 			all = append(all, t)
 		}
 	}
@@ -91,6 +91,7 @@ func newPusher(s Settings, o Options, f frame, resource []Attribute, r *reporter
 	p := &pusher{snapshot: o.Snapshot, interval: s.Interval, to: c, report: r, enc: enc}
 	if o.Self != nil {
 		p.own = newSelfPusher(o.Self, resource, sdk, r)
+		p.own.hide = headersOf(s.Metrics).redact
 	}
 	return p, nil
 }
@@ -104,7 +105,7 @@ func newClient(s Signal, o Options, method string) (client, metric.Exporter, err
 		if err != nil {
 			return nil, nil, err
 		}
-		c := &grpcClient{method: method, timeout: s.Timeout, conn: conn}
+		c := discreet{&grpcClient{method: method, timeout: s.Timeout, conn: conn}, headersOf(s)}
 		if !withSDK {
 			return c, nil, nil
 		}
@@ -115,11 +116,24 @@ func newClient(s Signal, o Options, method string) (client, metric.Exporter, err
 	if err != nil {
 		return nil, nil, err
 	}
+	c := discreet{newHTTPClient(s, h), headersOf(s)}
 	if !withSDK {
-		return newHTTPClient(s, h), nil, nil
+		return c, nil, nil
 	}
 	sdk, err := newSelfHTTP(context.Background(), s, h)
-	return newHTTPClient(s, h), sdk, err
+	return c, sdk, err
+}
+
+// discreet is a client that does not tell the secrets which a receiver quotes.
+type discreet struct {
+	client
+	headers headerSource
+}
+
+func (d discreet) send(ctx context.Context, body []byte) answer {
+	a := d.client.send(ctx, body)
+	a.why = d.headers.redact(a.why)
+	return a
 }
 
 // withVersion adds service.version where the operator did not set it.

@@ -46,7 +46,7 @@ func newConn(s Signal, agent string) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(creds),
 		grpc.WithUserAgent(agent),
 		grpc.WithDefaultCallOptions(calls...),
-		grpc.WithUnaryInterceptor(addHeaders(headerSource{s.Headers, s.HeadersFile})),
+		grpc.WithUnaryInterceptor(addHeaders(headersOf(s))),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
 		grpc.WithMaxHeaderListSize(maxAnswer),
 		grpc.WithDisableServiceConfig(),

@@ -167,7 +167,7 @@ func TestGRPCRefusedAndHanging(t *testing.T) {
 	box := newBox()
 	box.add(testSpan(1))
 	x := grpcExporter(t, "http://"+l.Addr().String(), Options{Outbox: box})
-	x.traces.to.(*grpcClient).timeout = 200 * time.Millisecond
+	x.traces.to.(discreet).client.(*grpcClient).timeout = 200 * time.Millisecond
 	if err := x.Flush(t.Context()); err == nil || box.len() != 1 {
 		t.Errorf("hanging: err %v, %d left", err, box.len())
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/common/config"
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/trainbridge/trainbridge/collector"
 )
 
 // parsePairs reads "name=value,name=value" with URL-encoded values, the form of OTEL_EXPORTER_OTLP_HEADERS and
@@ -62,6 +64,8 @@ type headerSource struct {
 	file  string
 }
 
+func headersOf(s Signal) headerSource { return headerSource{s.Headers, s.HeadersFile} }
+
 // add calls set for every header. Headers of the file win.
 func (h headerSource) add(set func(name, value string)) error {
 	for name, value := range h.fixed {
@@ -78,6 +82,16 @@ func (h headerSource) add(set func(name, value string)) error {
 		set(name, string(value))
 	}
 	return nil
+}
+
+// redact takes the values of the headers out of what a receiver says: many quote the credential that they refuse.
+func (h headerSource) redact(text string) string {
+	if text == "" {
+		return ""
+	}
+	var secrets []string
+	_ = h.add(func(_, value string) { secrets = append(secrets, collector.SecretsOf(value)...) }) // with a file that cannot be read nothing was sent
+	return collector.Redact(text, secrets)
 }
 
 func readHeaders(file string) (map[string]config.Secret, error) {

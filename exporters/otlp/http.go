@@ -29,7 +29,7 @@ func newHTTP(s Signal, agent string, dial collector.Dial) (*http.Client, error) 
 		return nil, err
 	}
 	return &http.Client{
-		Transport:     &headerTransport{base: base, to: s.URL, agent: agent, headers: headerSource{s.Headers, s.HeadersFile}},
+		Transport:     &headerTransport{base: base, to: s.URL, agent: agent, headers: headersOf(s)},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }

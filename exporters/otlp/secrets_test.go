@@ -25,6 +25,7 @@ func TestSecrets(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen[r.Header.Get("Authorization")+" "+r.Header.Get("X-Token")] = true
 		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprintf(w, "invalid key %q, token %s", r.Header.Get("Authorization"), r.Header.Get("X-Token"))
 	}))
 	defer srv.Close()
 	file := filepath.Join(t.TempDir(), "headers")
@@ -43,7 +44,10 @@ func TestSecrets(t *testing.T) {
 	if !seen[canary+" "+other] || !seen[canary+" "+other+"-rotated"] {
 		t.Errorf("the headers did not arrive: %v", len(seen))
 	}
-	all := fmt.Sprint(errs) + logs.String()
+	all := fmt.Sprint(errs, x.Troubles()) + logs.String()
+	if !strings.Contains(all, "invalid key") {
+		t.Error("what the receiver says is not told")
+	}
 	families, _ := registry.Gather()
 	all += fmt.Sprint(families)
 	if strings.Contains(all, "canary") {

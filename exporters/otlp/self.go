@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,7 @@ type selfPusher struct {
 	provider *metric.MeterProvider
 	exporter metric.Exporter
 	report   *reporter
+	hide     func(string) string // takes secrets out of what the receiver says
 }
 
 func newSelfPusher(g prometheus.Gatherer, attrs []Attribute, x metric.Exporter, r *reporter) *selfPusher {
@@ -39,7 +41,7 @@ func newSelfPusher(g prometheus.Gatherer, attrs []Attribute, x metric.Exporter, 
 	producer := bridge.NewMetricProducer(bridge.WithGatherer(lenient{g, r.log}))
 	reader := metric.NewManualReader(metric.WithProducer(producer))
 	provider := metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(resource.NewSchemaless(kvs...)))
-	return &selfPusher{reader: reader, provider: provider, exporter: x, report: r}
+	return &selfPusher{reader: reader, provider: provider, exporter: x, report: r, hide: strings.Clone}
 }
 
 // lenient keeps what a gatherer could gather. The bridge would drop all of it for one error.
@@ -106,7 +108,7 @@ func (p *selfPusher) push(ctx context.Context) error {
 	err := p.exporter.Export(ctx, &data)
 	a := answer{}
 	if err != nil {
-		a = answer{verdict: retry, why: collector.Clean(reason(err))}
+		a = answer{verdict: retry, why: p.hide(collector.Clean(reason(err)))}
 		err = fmt.Errorf("the bridge's own metrics: %s", a.why)
 	}
 	p.report.request(a, points(&data))

@@ -81,10 +81,8 @@ type reporter struct {
 
 	mu       sync.Mutex
 	health   health
-	since    time.Time // when the health changed
-	why      string    // the receiver's words, or the network's
 	lossSaid time.Time
-	lostAt   time.Time
+	trouble  Trouble
 }
 
 func newReporter(signal string, m *meters, log *slog.Logger) *reporter {
@@ -99,6 +97,7 @@ func newReporter(signal string, m *meters, log *slog.Logger) *reporter {
 func (r *reporter) request(a answer, items int) {
 	result := a.result()
 	r.meters.exports.WithLabelValues(r.signal, result).Inc()
+	r.note(a)
 	switch result {
 	case resultSuccess, resultPartial:
 		lost := min(int(a.refused), items)
@@ -136,10 +135,7 @@ func (r *reporter) lost(n int, why string) {
 func (r *reporter) change(to health, why string) {
 	r.mu.Lock()
 	from := r.health
-	r.health, r.why = to, why
-	if from != to && (from <= working || to <= working) { // failing and refused are one trouble
-		r.since = time.Now()
-	}
+	r.health = to
 	r.mu.Unlock()
 	if from == to {
 		return
@@ -159,10 +155,10 @@ func (r *reporter) change(to health, why string) {
 // loss logs that items were given up, at most once in a minute: the counters have the exact number.
 func (r *reporter) loss(n int, why string) {
 	r.mu.Lock()
-	r.lostAt = time.Now()
-	silent := r.lostAt.Sub(r.lossSaid) < time.Minute
+	r.trouble.Lost = time.Now()
+	silent := r.trouble.Lost.Sub(r.lossSaid) < time.Minute
 	if !silent {
-		r.lossSaid = r.lostAt
+		r.lossSaid = r.trouble.Lost
 	}
 	r.mu.Unlock()
 	if !silent {
@@ -174,17 +170,31 @@ func (r *reporter) loss(n int, why string) {
 type Trouble struct {
 	Signal  string    // metrics or traces
 	Failing time.Time // since when no request is taken; zero if the latest one was
-	Refused bool      // by the receiver, which will go on until an operator acts
+	Refused bool      // the endpoint or the credentials are at fault: it goes on until an operator acts
 	Why     string    // why the latest request failed, for people
 	Lost    time.Time // when the receiver last refused items for good; zero if it never did
 }
 
-func (r *reporter) trouble() (t Trouble, any bool) {
+// note remembers how the latest request went.
+func (r *reporter) note(a answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t = Trouble{Signal: r.signal, Lost: r.lostAt}
-	if r.health > working {
-		t.Failing, t.Refused, t.Why = r.since, r.health == refused, r.why
+	t := &r.trouble
+	if a.taken() {
+		t.Failing, t.Refused, t.Why = time.Time{}, false, ""
+		return
 	}
+	if t.Failing.IsZero() {
+		t.Failing = time.Now()
+	}
+	t.Refused, t.Why = a.verdict == denied, a.why
+}
+
+// troubles reports what is wrong, if anything is.
+func (r *reporter) troubles() (t Trouble, any bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t = r.trouble
+	t.Signal = r.signal
 	return t, !t.Failing.IsZero() || !t.Lost.IsZero()
 }

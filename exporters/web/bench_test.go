@@ -9,7 +9,7 @@ import (
 	"github.com/trainbridge/trainbridge/collector"
 )
 
-// crowd is a world of many jobs, of which some fail, stall and end, with curves of the first two thousand.
+// crowd is a world of many jobs, of which some fail, stall, wait and end, with curves of the first two thousand.
 func crowd(n int) *world {
 	w := &world{}
 	w.history = NewHistory(HistoryOptions{Snapshot: w.snapshot})
@@ -24,10 +24,13 @@ func crowd(n int) *world {
 				j.LastStep = ago(time.Duration(i%3600) * time.Second)
 			case 3, 4, 5:
 				j.Phase, j.Ended = collector.Succeeded, ago(time.Hour)
+			case 6:
+				j.Phase, j.Since = collector.Pending, ago(time.Duration(i%7200)*time.Second)
 			}
 		})
 	}
-	for i := range 100 { // curves
+	w.history.Look(at.Add(-time.Hour)) // that what is judged by what was before is judged
+	for i := range 100 {               // curves
 		for k := range 5000 {
 			if k < len(w.jobs) && w.jobs[k].Phase == collector.Running {
 				next := *w.jobs[k]

@@ -29,6 +29,7 @@ const (
 	jobSpins
 	jobStalled
 	jobOverBudget
+	jobDead
 	jobIdle
 	jobPartIdle
 	jobEndsBusy
@@ -53,6 +54,8 @@ const (
 	stormFrom  = 3 // failures of one source and project within that time
 	oldNews    = 24 * time.Hour
 	expirySoon = 7 * 24 * time.Hour
+
+	expiryAlert = 3 * 24 * time.Hour // of the alert
 )
 
 // finding is one thing that is wrong with a job; its words are made only where it is shown.
@@ -85,7 +88,7 @@ func (c *checks) up(source string) (late time.Duration, up bool) {
 	if s == nil || !s.Health.Known || !s.Health.Up {
 		return 0, false
 	}
-	if seen, watched := c.troubles.sources[source]; watched && !seen.settled {
+	if seen := c.troubles.sources; seen != nil && !seen[source].settled {
 		return 0, false
 	}
 	return s.Health.Lag, true
@@ -103,21 +106,16 @@ func (c *checks) job(to []finding, j *collector.Job) []finding {
 	}
 	n := len(to)
 	to = c.gpus(to, j)
-	if hangs := len(to) > n && to[n].kind == jobSpins; !hangs { // that says why it is stalled
-		to = c.pace(to, j)
-	}
+	hangs := len(to) > n && to[n].kind == jobSpins // that says why it is stalled
+	to = c.pace(to, j, !hangs)
 	if _, _, over := overBudget(j); over {
-		to = append(to, finding{jobOverBudget, critical, j.Updated, j})
+		to = append(to, finding{jobOverBudget, critical, 0, j}) // nobody knows since when
 	}
-	to = c.waits(to, j)
 	slices.SortStableFunc(to[n:], func(a, b finding) int { return int(b.level) - int(a.level) })
 	return to
 }
 
 func (c *checks) doneJob(to []finding, j *collector.Job) []finding {
-	if _, busy := c.troubles.ends[j.Key]; busy {
-		to = append(to, finding{jobEndsBusy, warning, j.Since, j})
-	}
 	at := endOf(j)
 	if !at.Known() {
 		at = j.Since
@@ -132,6 +130,9 @@ func (c *checks) doneJob(to []finding, j *collector.Job) []finding {
 		to = append(to, finding{jobFailed, critical, at, j})
 	case j.Gone && !j.Phase.Ended():
 		to = append(to, finding{jobLost, warning, at, j})
+	}
+	if _, busy := c.troubles.ends[j.Key]; busy {
+		to = append(to, finding{jobEndsBusy, warning, j.Since, j})
 	}
 	return to
 }
@@ -215,13 +216,9 @@ func (p problem) Alerts() []string { return strings.Fields(p.Alert) }
 
 func (c *checks) problem(f finding, at clock) problem {
 	w := kindWords[f.kind]
-	alert := w.alert
-	if f.kind == jobIdle && c.troubles.jobs[f.job.Key].dead {
-		alert += " TrainingJobZombieRunning"
-	}
 	return problem{
 		Level: levelSigns[f.level], What: w.what, Name: nameOf(f.job), Link: jobLink(f.job.Key), Why: c.why(f), Do: f.kind.doFor(f.job),
-		Alert: alert, Source: clean(f.job.Key.Source), When: w.when, At: at.moment(f.at), level: f.level, at: f.at, past: f.kind.past(), n: 1,
+		Alert: w.alert, Source: clean(f.job.Key.Source), When: w.when, At: at.moment(f.at), level: f.level, at: f.at, past: f.kind.past(), n: 1,
 	}
 }
 
@@ -237,7 +234,7 @@ func (c *checks) why(f finding) string {
 		return c.whyWaits(f)
 	case jobEndsBusy:
 		return fmt.Sprintf("The service says that it has ended, and the GPUs that it had here were %.0f %% busy for the last ten minutes.", 100*c.troubles.ends[j.Key])
-	case jobSpins, jobIdle, jobPartIdle:
+	case jobSpins, jobDead, jobIdle, jobPartIdle:
 		return c.whyGPUs(f)
 	case jobLost:
 		return "The service no longer knows this job, so nobody can say how it ended."

@@ -44,10 +44,17 @@ func (p problem) remembered(o *overview, s *collector.SourceView, c clock) (foun
 		}
 	}
 	add(t.lagging, "Polls are late", "Its jobs are asked "+span(h.Lag)+" later than they should be: what is shown of them is that old.",
-		"Raise the request budget of this source, or the intervals; if it has budget left, see what the bridge waits for in the log.", "TrainbridgeLagging")
-	add(t.limited && h.Up, "Refused for asking too often", "The service refuses more than one poll in twenty.", // one that is down says why
+		"Raise the request budget of this source, its max_in_flight, or the intervals.", "TrainbridgeLagging")
+	add(t.failing && h.Up, "Polls fail", "More than half of the polls of the last ten minutes failed, though some come through.",
+		"See the log for how they fail; what is shown of its jobs may be old.", "TrainingSourceDown")
+	add(t.limited && h.Up, "Refused for asking too often", "The service refused more than one poll in twenty within the last quarter of an hour.", // one that is down says why
 		"Lower the request budget of this source, or find who else uses the key.", "TrainingSourceRateLimited")
-	add(t.held, "Jobs or values held back", heldBack(s), "Raise the limits in the configuration, or let the source select fewer jobs.", "TrainbridgeSeriesHeldBack")
+	alert := "" // it waits whether it goes on
+	if t.held {
+		alert = "TrainbridgeSeriesHeldBack"
+	}
+	what, over := heldBack(s, t)
+	add(over, "Not all is shown", what, "Raise metrics.jobs_per_source, metrics.series or metrics.names_per_job in the configuration, or let the source select fewer jobs.", alert)
 	add(t.strange, "Answers not understood", strange(s), "Its API has changed, or something answers in its place: see the log for the fields, and look for a newer release.",
 		"TrainingSourceSchemaDrift")
 	if t.skewed && h.Skew != nil {
@@ -57,19 +64,19 @@ func (p problem) remembered(o *overview, s *collector.SourceView, c clock) (foun
 	return found
 }
 
-// heldBack says what has no series because of a limit.
-func heldBack(s *collector.SourceView) string {
+// heldBack says what is not shown because of a limit.
+func heldBack(s *collector.SourceView, t sourceTrouble) (text string, any bool) {
 	var parts []string
 	if s.Suppressed > 0 {
-		parts = append(parts, plural(int(s.Suppressed), "job", "jobs"))
+		parts = append(parts, plural(int(s.Suppressed), "job is", "jobs are")+" over a limit: counted, but neither on this page nor watched here.")
 	}
 	if s.HeldGroups > 0 {
-		parts = append(parts, plural(s.HeldGroups, "group", "groups"))
+		parts = append(parts, plural(s.HeldGroups, "group is", "groups are")+" over a limit, and in no metric.")
 	}
-	if s.Totals != nil && s.Totals.Held > 0 {
-		parts = append(parts, plural(int(min(s.Totals.Held, math.MaxInt32)), "value of a job's own names", "values of jobs' own names"))
+	if t.values {
+		parts = append(parts, "Some values of jobs' own names are over a limit, and in no metric.")
 	}
-	return "Over a limit, and in no metric: " + strings.Join(parts, ", ") + "."
+	return strings.Join(parts, " "), len(parts) > 0
 }
 
 // strange names what was not understood.
@@ -123,7 +130,10 @@ func (p problem) credential(h collector.HealthView, c clock) []problem {
 	if !h.CredentialExpiry.Known() || h.Renewed || left >= expirySoon {
 		return nil
 	}
-	p.What, p.at, p.When, p.Alert = "Credential expires", h.CredentialExpiry, "ends", "TrainingSourceCredentialExpiring"
+	p.What, p.at, p.When = "Credential expires", h.CredentialExpiry, "ends"
+	if left < expiryAlert {
+		p.Alert = "TrainingSourceCredentialExpiring"
+	}
 	p.Why, p.Do = "The credential in use ends on "+date(h.CredentialExpiry)+".", "Put a new one in its place before then, and correct credentials_expire if it is set."
 	l := warning
 	if left <= 0 {
@@ -174,7 +184,7 @@ func gpuProblems(o *overview, c clock) (found []problem) {
 	}
 	for _, a := range h.Assigned {
 		if !a.Up {
-			base.Do, base.Alert = "Until then no GPU is shown at its job.", "TrainingGpuAssignmentUnreadable"
+			base.Do, base.Alert = "Mend what the log names; until then no GPU is shown at its job, and nothing is said of jobs whose GPUs idle or hang.", "TrainingGpuAssignmentUnreadable"
 			base.What, base.Why = "Assignments unreadable", "What tells which job a GPU belongs to ("+clean(a.Name)+") cannot be read; the log says why."
 			found = append(found, base.with(warning, c))
 		}
@@ -205,9 +215,10 @@ func gpuFaults(g *collector.GPU, o *overview, c clock) (found []problem) {
 	for _, v := range g.Values {
 		p, l := base.value(v, c)
 		if v.Metric == collector.DeviceClockEvent && mark.warm.Known() { // the alert waits whether it goes on
-			p.Alert = "TrainingGpuThrottled"
+			p.Alert, p.at, p.When = "TrainingGpuThrottled", mark.warm, "began"
 		}
-		if l > fine {
+		told := v.Metric == collector.DeviceXIDLast && slices.Contains(strings.Fields(mark.repeats), v.Label)
+		if l > fine && !told {
 			found = append(found, p.with(l, c))
 		}
 	}
@@ -220,19 +231,22 @@ func (p problem) marked(g *collector.GPU, m gpuMark, c clock) (found []problem) 
 		if so {
 			next := p
 			next.What, next.Why, next.Do, next.Alert, next.at, next.When = what, why, do, alert, at, "began"
+			if l == critical {
+				next.When, next.Lead = "last one", leadNow
+			}
 			found = append(found, next.with(l, c))
 		}
 	}
-	add(m.ecc.Known(), critical, m.ecc, "GPU memory", "ECC found an error in the memory that it could not correct.",
-		"What its job computes may be wrong: restart it from a checkpoint before that, elsewhere, and reset the GPU.", "TrainingGpuUncorrectableEcc")
-	add(m.repeats != "", critical, 0, "XID "+m.repeats+" again", "Several jobs within a day had this XID here and on no other GPU: it is the GPU, not the program.",
+	add(m.ecc.Known(), critical, m.ecc, "GPU memory error", "ECC found errors in the memory that it could not correct.",
+		"What the job on it computes may be wrong: restart it elsewhere, from a checkpoint before the first of them, and reset the GPU.", "TrainingGpuUncorrectableEcc")
+	add(m.repeats != "", critical, m.repeated, "XID "+m.repeats+" again", "Several jobs within a day had this XID here and on no other GPU: it is the GPU, not the program.",
 		"Drain the machine and run the vendor's diagnostics.", "TrainingGpuXidRepeatsAcrossJobs")
 	add(m.slow.Known(), warning, m.slow, "GPU slower than others", "Its clock is at least 15 % below those of the other GPUs of its job, which all wait for it.",
 		"Look at its temperature, power and throttling; if it stays so, keep new jobs away from it.", "TrainingJobStragglerGpu")
 	add(m.narrow.Known(), warning, m.narrow, "PCIe link narrow", lanes(g), "Reboot when its job is over; if that does not help, reseat or replace the card or the riser.",
 		"TrainingGpuPcieDowntrained")
-	soft, _ := g.Value(collector.DeviceClockEvent, "sw_thermal")
-	add(m.warm.Known() && soft == 1, warning, m.warm, "GPU slowed", "The driver holds its clocks down to keep it cool.",
+	byHardware := heldBy(g, "hw_thermal") || heldBy(g, "hw_power_brake") // which has an entry already
+	add(m.warm.Known() && !byHardware, warning, m.warm, "GPU slowed", "The driver holds its clocks down to keep it cool.",
 		"Compare the temperatures of its neighbours: one is a fan or a heat sink, all of a machine are cooling or power.", "TrainingGpuThrottled")
 	return found
 }
@@ -251,11 +265,11 @@ func (p problem) value(v collector.GPUValue, c clock) (problem, level) {
 	case v.Metric == collector.DeviceXIDLast && v.Value > 0 && c.now.Sub(time.Unix(int64(v.Value), 0)) < newsFor:
 		return p.xid(v)
 	case v.Metric == collector.DeviceRowRemapFailure && v.Value == 1:
-		p.What, p.Why, p.Alert = "GPU memory", "A row of the memory could not be remapped: the GPU needs to be replaced.", "TrainingGpuRowRemapFailed"
+		p.What, p.Why, p.Alert = "GPU memory broken", "A row of the memory could not be remapped: the GPU needs to be replaced.", "TrainingGpuRowRemapFailed"
 		p.Do = "Drain the machine, confirm with the vendor's diagnostics, and open a return."
 		return p, critical
 	case v.Metric == collector.DeviceRowRemapPending && v.Value == 1, v.Metric == collector.DeviceRetiredPending && v.Value == 1:
-		p.What, p.Why = "GPU memory", "A repair of the memory waits for a reset of the GPU."
+		p.What, p.Why = "GPU memory repair", "A repair of the memory waits for a reset of the GPU."
 		p.Do = "Reset it when its job is over."
 		return p, warning
 	case v.Metric == collector.DeviceClockEvent && v.Value == 1 && (v.Label == "hw_thermal" || v.Label == "hw_power_brake"):
@@ -269,19 +283,25 @@ func (p problem) value(v collector.GPUValue, c clock) (problem, level) {
 
 func (p problem) xid(v collector.GPUValue) (problem, level) {
 	code := short(clean(v.Label), 12)
-	p.What, p.at, p.When = "XID "+code, collector.TimeOf(time.Unix(int64(v.Value), 0)), "reported"
+	p.What, p.at, p.When, p.Lead = "XID "+code, collector.TimeOf(time.Unix(int64(v.Value), 0)), "reported", leadNow
 	p.Why = "The driver reported error XID " + code + "."
 	switch {
 	case slices.Contains(criticalXIDs, v.Label):
 		p.Alert = "TrainingGpuXidCritical"
-		p.Do = "Its job is lost or will be: keep new jobs away, then reset the GPU or reboot, as the runbook says for this XID."
+		p.Do = "The job that was on it then is lost or will be: keep new jobs away, then reset the GPU or reboot, as the runbook of the alert says for this XID."
 		return p, critical
 	case slices.Contains(applicationXIDs, v.Label):
 		p.Alert = "TrainingGpuXidApplication"
+		p.Do = "Most often the program's own mistake: the job that was on it then has to be restarted, the GPU goes on."
+	default:
+		p.Do = "See what NVIDIA's catalogue of XIDs says of it: some are of the hardware, and some only tell."
 	}
-	p.Do, p.past = "Most often the program's own mistake: the job has to be restarted, the GPU goes on.", true
+	p.past = true
 	return p, warning
 }
+
+// leadNow is said before the job of a GPU where something happened that may have been under another one.
+const leadNow = "On it now:"
 
 // silent is how many GPUs are known and do not answer; the parts of one are not counted.
 func silent(gpus []*collector.GPU) (n int) {

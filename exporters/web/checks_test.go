@@ -72,10 +72,10 @@ func TestChecksOfJobs(t *testing.T) {
 		{name: "no first step, its backlog is being read", changes: []change{never, began(31 * time.Minute), func(j *collector.Job) { j.Live = false }}},
 		{name: "no first step yet", changes: []change{never, began(29 * time.Minute)}},
 		{name: "no steps told", changes: []change{never, began(5 * time.Hour), func(j *collector.Job) { j.Status = "Running" }}},
-		{name: "step 0 told", changes: []change{never, began(5 * time.Hour), with(collector.Step, "", 0), func(j *collector.Job) { j.Status = "Running" }}, want: []kind{jobNoStep}},
+		{name: "step 0 told, not watched", changes: []change{never, began(5 * time.Hour), with(collector.Step, "", 0), func(j *collector.Job) { j.Status = "Running" }}},
 		{name: "step 0 of the second epoch", changes: []change{never, began(5 * time.Hour), with(collector.Step, "", 0), with(collector.Epoch, "", 1),
 			func(j *collector.Job) { j.Status = "Running" }}},
-		{name: "queued", changes: []change{never, began(61 * time.Minute), waits(collector.Pending, "")}, want: []kind{jobQueued}, why: "It is pending since 14 Mar 08:25 UTC."},
+		{name: "queued", changes: []change{never, began(61 * time.Minute), waits(collector.Pending, "")}, want: []kind{jobQueued}, why: "It has been pending since 14 Mar 08:25 UTC."},
 		{name: "queued not for long", changes: []change{never, began(59 * time.Minute), waits(collector.Pending, "")}},
 		{name: "initializing for hours", changes: []change{never, began(3 * time.Hour), waits(collector.Initializing, "ContainerCreating")}, want: []kind{jobQueued}, why: "ContainerCreating"},
 		{name: "drawn up, not started", changes: []change{never, began(3 * time.Hour), waits(collector.Pending, "ready")}},
@@ -161,8 +161,8 @@ func TestChecksOfTheRest(t *testing.T) {
 		{"fatal XID", value(collector.DeviceXIDLast, "79", ago(time.Minute).Seconds()), []string{"critical XID 79"}, ""},
 		{"XID of the program", value(collector.DeviceXIDLast, "13", ago(time.Minute).Seconds()), []string{"warning XID 13"}, ""},
 		{"old XID", value(collector.DeviceXIDLast, "79", ago(2*time.Hour).Seconds()), nil, ""},
-		{"broken memory", value(collector.DeviceRowRemapFailure, "", 1), []string{"critical GPU memory"}, "replaced"},
-		{"reset needed", value(collector.DeviceRowRemapPending, "", 1), []string{"warning GPU memory"}, "reset"},
+		{"broken memory", value(collector.DeviceRowRemapFailure, "", 1), []string{"critical GPU memory broken"}, "replaced"},
+		{"reset needed", value(collector.DeviceRowRemapPending, "", 1), []string{"warning GPU memory repair"}, "reset"},
 		{"too hot", value(collector.DeviceClockEvent, "hw_thermal", 1), []string{"warning GPU slowed"}, "too hot"},
 		{"idle", value(collector.DeviceClockEvent, "gpu_idle", 1), nil, ""},
 	} {
@@ -199,6 +199,22 @@ func TestWorstFirst(t *testing.T) {
 	if !strings.Contains(body, "<title>(4) trainbridge</title>") {
 		t.Error("the title does not count")
 	}
+}
+
+// TestAQueueHidesNothing: what failed is shown however many jobs wait, and of those that wait all are counted.
+func TestAQueueHidesNothing(t *testing.T) {
+	w := &world{}
+	w.source("s", true)
+	for i, id := range numbered(problemsMost + 100) {
+		w.job(id, func(j *collector.Job) {
+			j.Phase, j.Since = collector.Pending, ago(2*time.Hour+time.Duration(i)*time.Minute)
+		})
+	}
+	w.job("oom", failedAt(time.Minute))
+	w.job("busy", failedAt(2*time.Minute)).Message = "something else"
+	s := w.watched(t, 30*time.Minute)
+	body := get(s, http.MethodGet, "/").Body.String()
+	inOrder(t, body, "2 jobs failed within the last hour, 600 warnings", "name of oom", "name of busy", "Warnings", "Stuck in the queue · 600 jobs", "and 595 others")
 }
 
 // TestAlikeIsOne: many jobs of one source with the same trouble are one entry, which names some of them, and all of them count.

@@ -58,7 +58,9 @@ func TestCourses(t *testing.T) {
 		return func(w *world, d time.Duration) {
 			w.change(0, func(j *collector.Job) {
 				j.LastStep, j.Intervals, j.Since = 0, nil, ago(9*time.Hour)
-				setTo(j, collector.Step, "", float64(max(d, since)/time.Second))
+				if setTo(j, collector.Step, "", float64(max(d, since)/time.Second)); since == 0 {
+					setTo(j, collector.Step, "", 0)
+				}
 				if took > 0 {
 					setTo(j, collector.LastStepDuration, "", took)
 				}
@@ -67,6 +69,9 @@ func TestCourses(t *testing.T) {
 	}
 	kind := func(k string) func(*collector.Job) {
 		return func(j *collector.Job) { j.Info = &collector.Info{Name: "a", Kind: k} }
+	}
+	unstepped := func(j *collector.Job) {
+		j.LastStep, j.Steps, j.Intervals, j.Since, j.Status = 0, 0, nil, ago(5*time.Hour), "Running"
 	}
 	paused := func(j *collector.Job) { j.Phase = collector.Paused }
 	for _, c := range []struct {
@@ -89,18 +94,25 @@ func TestCourses(t *testing.T) {
 		{name: "loss rises, and the source was down", long: 4 * time.Hour, next: blind(loss(1, 3, 2*time.Hour), 30*time.Minute, 28*time.Minute)},
 		{name: "loss around zero", long: 4 * time.Hour, next: loss(-0.1, 3, 2*time.Hour)},
 		{name: "loss rises, seen while the source is down", long: 4 * time.Hour, next: loss(1, 3, 2*time.Hour), down: true},
-		{name: "slower", long: 4 * time.Hour, next: rate(1000, 600, 40*time.Minute), want: []string{"Slower than usual"}, why: "It makes 600 a second on average over ten minutes, and 1000 is usual."},
+		{name: "slower", long: 4 * time.Hour, next: rate(1000, 600, 40*time.Minute), want: []string{"Slower than usual"}, why: "It makes 600 tokens a second on average over ten minutes, and 1000 are usual."},
 		{name: "slower than before, soon", long: 90 * time.Minute, next: rate(1000, 600, 50*time.Minute), want: []string{"Slower than usual"}},
 		{name: "slower, and the source was down", long: 4 * time.Hour, next: blind(rate(1000, 600, time.Hour), 26*time.Minute, 24*time.Minute)},
 		{name: "a little slower", long: 4 * time.Hour, next: rate(1000, 750, 40*time.Minute)},
 		{name: "slower for minutes", long: 4 * time.Hour, next: rate(1000, 600, 15*time.Minute)},
 		{name: "slower, nothing usual known", long: 50 * time.Minute, next: rate(1000, 600, 30*time.Minute)},
-		{name: "restarts", long: 2 * time.Hour, next: restart(50*time.Minute, 30*time.Minute, time.Minute), want: []string{"Restarts again and again"}, why: "3 times or more within an hour"},
+		{name: "restarts", long: 2 * time.Hour, next: restart(50*time.Minute, 30*time.Minute, time.Minute), want: []string{"Restarts again and again"}, why: "at least 3 times within an hour"},
 		{name: "restarts of long ago", long: 2 * time.Hour, next: restart(61*time.Minute, 30*time.Minute, time.Minute)},
 		{name: "restarts between two looks", long: 2 * time.Hour, next: restart(time.Minute, time.Minute, time.Minute), want: []string{"Restarts again and again"}},
 		{name: "two restarts", long: 2 * time.Hour, next: restart(30*time.Minute, time.Minute)},
 		{name: "step stands", long: 7 * time.Hour, next: stands(61*time.Minute, 10), want: []string{"Job stalled"}, why: "No step since 14 Mar 08:2"},
 		{name: "step stands not for long", long: 7 * time.Hour, next: stands(59*time.Minute, 10)},
+		{name: "step 0", long: time.Hour, next: stands(0, 0), job: unstepped, want: []string{"No first step"}},
+		{name: "step 0 of the next epoch", long: time.Hour, next: func(w *world, d time.Duration) {
+			w.change(0, func(j *collector.Job) {
+				unstepped(j)
+				setTo(j, collector.Step, "", float64(d/(20*time.Minute)%2))
+			})
+		}},
 		{name: "step stands, none was quick", long: 9 * time.Hour, next: stands(5*time.Hour, 0)},
 		{name: "step stands for hours", long: 9 * time.Hour, next: stands(6*time.Hour+time.Minute, 0), want: []string{"Job stalled"}},
 	} {
@@ -168,10 +180,23 @@ func TestSourcesOverTime(t *testing.T) {
 	}{
 		{"well", func(v *collector.SourceView, _ time.Duration) { v.Health.Polls += 5 }, time.Hour, nil, ""},
 		{"late", func(v *collector.SourceView, _ time.Duration) { v.Health.Lag = 3 * time.Minute }, 11 * time.Minute, []string{"Polls are late"}, "asked 3 min later"},
-		{"late not for long", func(v *collector.SourceView, _ time.Duration) { v.Health.Lag = 3 * time.Minute }, 9 * time.Minute, nil, ""},
+		{"late not for long", func(v *collector.SourceView, d time.Duration) {
+			if v.Health.Lag = 0; d < 10*time.Minute {
+				v.Health.Lag = 3 * time.Minute
+			}
+		}, time.Hour, nil, ""},
+		{"a start", func(*collector.SourceView, time.Duration) {}, 9 * time.Minute, []string{"trainbridge"}, "just started"},
+		{"polls fail", func(v *collector.SourceView, _ time.Duration) {
+			v.Health.Polls += 10
+			v.Health.PollErrors = []collector.Count{{Name: "not_found", N: v.Health.Polls / 3}, {Name: "timeout", N: v.Health.Polls * 6 / 10}}
+		}, 16 * time.Minute, []string{"Polls fail"}, "More than half"},
+		{"some polls fail", func(v *collector.SourceView, _ time.Duration) {
+			v.Health.Polls += 10
+			v.Health.PollErrors = []collector.Count{{Name: "not_found", N: v.Health.Polls / 2}, {Name: "timeout", N: v.Health.Polls * 4 / 10}}
+		}, time.Hour, nil, ""},
 		{"refused", func(v *collector.SourceView, _ time.Duration) {
 			v.Health.Polls += 10
-			v.Health.PollErrors = []collector.Count{{Name: "rate_limited", N: v.Health.Polls / 10}, {Name: "timeout", N: v.Health.Polls}}
+			v.Health.PollErrors = []collector.Count{{Name: "rate_limited", N: v.Health.Polls / 10}, {Name: "timeout", N: v.Health.Polls / 10}}
 		}, time.Hour, []string{"Refused for asking too often"}, "one poll in twenty"},
 		{"refused now and then", func(v *collector.SourceView, _ time.Duration) {
 			v.Health.Polls += 10
@@ -183,14 +208,14 @@ func TestSourcesOverTime(t *testing.T) {
 				v.Health.PollErrors = []collector.Count{{Name: "quota", N: v.Health.Polls}}
 			}
 		}, time.Hour, nil, ""},
-		{"jobs held", func(v *collector.SourceView, _ time.Duration) { v.Suppressed = 3 }, time.Hour, []string{"Jobs or values held back"}, "3 jobs."},
-		{"groups held", func(v *collector.SourceView, _ time.Duration) { v.HeldGroups = 1 }, 31 * time.Minute, []string{"Jobs or values held back"}, "1 group."},
-		{"groups held not for long", func(v *collector.SourceView, _ time.Duration) { v.HeldGroups = 1 }, 29 * time.Minute, nil, ""},
+		{"jobs held", func(v *collector.SourceView, _ time.Duration) { v.Suppressed = 3 }, time.Hour, []string{"Not all is shown"}, "3 jobs are over a limit: counted"},
+		{"groups held", func(v *collector.SourceView, _ time.Duration) { v.HeldGroups = 1 }, 31 * time.Minute, []string{"Not all is shown"}, "1 group is over a limit, and in no metric. TrainbridgeSeriesHeldBack"},
+		{"groups held not for long", func(v *collector.SourceView, _ time.Duration) { v.HeldGroups = 1 }, 29 * time.Minute, []string{"Not all is shown"}, "in no metric. |"},
 		{"values held", func(v *collector.SourceView, _ time.Duration) { v.Totals = &collector.Totals{Held: totalsHeld(v) + 1} }, time.Hour,
-			[]string{"Jobs or values held back"}, "values of jobs' own names"},
+			[]string{"Not all is shown"}, "Some values of jobs' own names"},
 		{"values held now and then", func(v *collector.SourceView, d time.Duration) {
 			v.Totals = &collector.Totals{Held: uint64((9*time.Hour - d) / (10 * time.Minute))}
-		}, time.Hour, []string{"Jobs or values held back"}, ""},
+		}, time.Hour, []string{"Not all is shown"}, ""},
 		{"values that were held once", func(v *collector.SourceView, _ time.Duration) { v.Totals = &collector.Totals{Held: 7} }, time.Hour, nil, ""},
 		{"new field", func(v *collector.SourceView, d time.Duration) {
 			v.Totals = &collector.Totals{}
@@ -215,7 +240,7 @@ func TestSourcesOverTime(t *testing.T) {
 		var got []string
 		why := ""
 		for _, p := range s.otherProblems(s.look.glance(), clock{now: at}) {
-			got, why = append(got, p.What), why+p.Why
+			got, why = append(got, p.What), why+p.Why+" "+p.Alert+"|"
 		}
 		if !slices.Equal(got, c.want) || !strings.Contains(why, c.why) {
 			t.Errorf("%s: found %q (%s), want %q (%s)", c.name, got, why, c.want, c.why)
@@ -252,7 +277,7 @@ func TestSpansDropped(t *testing.T) {
 		long   time.Duration
 		want   int
 	}{
-		{"now", time.Minute, 0, time.Hour, 1}, {"an hour ago", time.Hour, 0, 2 * time.Hour, 0}, {"before the start", -1, 9, 10 * time.Minute, 0},
+		{"now", time.Minute, 0, time.Hour, 1}, {"an hour ago", time.Hour, 0, 2 * time.Hour, 0}, {"before the start", -1, 9, 20 * time.Minute, 0},
 	} {
 		w := &world{dropped: c.before}
 		w.source("s", true)

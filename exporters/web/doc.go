@@ -31,10 +31,11 @@
 //
 // # What needs attention
 //
-// First what is wrong now and critical, then what failed or was lost within the last hour, then warnings; each worst and
-// newest first, with what to do about it, and with the name of the shipped alert that says the same. Failures of one source
-// with the same words are one entry, and so are jobs of one source with the same trouble. All shipped alerts are here, but for those on a bridge that nobody can look at; they are for whoever has no
-// Prometheus yet, judged from the snapshot and [History] alone, by the bounds of the rules, though not by the rules:
+// First what is wrong now and critical, then what failed or was lost within the last hour, then warnings; each worst and newest
+// first, with what to do about it, and with the name of the shipped alert that says the same. Failures of one source with the
+// same words are one entry, and so are jobs of one source with the same trouble. All shipped alerts are here, but for those on
+// a bridge that nobody can look at; they are for whoever has no Prometheus yet, judged from the snapshot and [History] alone,
+// by the bounds of the rules, though not by the rules:
 //
 //	critical  a loss is NaN, infinite or null, or another value came so within the last hour, in a job that has not ended
 //	critical  the GPUs of a job that runs are busy and hardly draw power, and no step comes, for three minutes
@@ -60,8 +61,9 @@
 //	warning   a job disappeared within the last hour and nobody can say how it ended; another XID
 //
 // What was before is remembered since the start and lost with the process: of the course of jobs, of how busy GPUs are (our
-// own, and what providers tell of theirs), and of sources. Nothing is said of how old things are for ten minutes after a source
-// was not heard of, and for two after the start; and, as in the rules, of idle GPUs and of the course of jobs for twenty.
+// own, and what providers tell of theirs), and of sources. As in the rules, nothing is said of how old things are for ten
+// minutes after the start, or after a source was not heard of, and of idle GPUs and the course of jobs for twenty; a note says
+// so at the start.
 //
 // # What it costs
 //
@@ -78,8 +80,8 @@
 //	{"source": "rl-team", "id": "7d0f6e0a-4b1e-4a57-9b1c-6a2f0f0c2f11", "name": "voice-agent", "group": "agent-001", "fresh": true}
 //
 // source and id are required; name, group, project, owner, base_model, kind and url (where a person can look) are shown to
-// people; budget is what the job may cost, such as "500 USD". fresh says that the job was created just now, so that all its steps are news and none are a backlog. Fields are
-// case-sensitive, unknown or repeated ones are refused, and nothing is registered unless the whole body is right. The answer
+// people; budget is what the job may cost, such as "500 USD". fresh says that the job was created just now, so that all its
+// steps are news and none are a backlog. Fields are case-sensitive, unknown or repeated ones are refused, and nothing is registered unless the whole body is right. The answer
 // is 200 after every job is durable; registering a job again updates what is shown. Otherwise the answer is
 // {"error": "..."}, with "failed" for jobs that could not be registered though the body was right.
 //

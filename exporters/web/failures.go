@@ -75,6 +75,9 @@ func (o *overview) fold(found []finding, at clock) []problem {
 		}
 	}
 	for k, i := range places {
+		if k.kind != jobFailed {
+			all[i].n = o.alike[k]
+		}
 		all[i].several(k.kind)
 	}
 	return all
@@ -131,8 +134,12 @@ func (o *overview) told(f finding, at clock) problem {
 		return p
 	}
 	if n := o.storms[storm{f.job.Key.Source, f.job.Info.Project}]; n >= stormFrom && o.checks.stormy(f.job) {
+		of := "this source"
+		if f.job.Info.Project != "" {
+			of = "this source and project"
+		}
 		p.Alert += " TrainingJobFailureStorm"
-		p.Do = fmt.Sprintf("%d jobs of this source and project failed within half an hour: look for one cause before you restart any. ", n) + p.Do
+		p.Do = fmt.Sprintf("%d jobs of %s failed within half an hour: look for one cause before you restart any. Then: ", n, of) + p.Do
 	}
 	return p
 }

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trainbridge/trainbridge/collector"
@@ -15,7 +17,10 @@ const (
 	slowBusy     = 0.5
 	narrowBusy   = 0.2
 	lastingFor   = 15 * time.Minute // a slow GPU, a narrow link, helpers that do not end
-	warmFor      = 10 * time.Minute
+	warmOver     = 10 * time.Minute // averaged
+	warmFrom     = 0.5
+	warmFor      = 5 * time.Minute
+	endOver      = 10 * time.Minute // averaged
 	eccRecent    = time.Hour
 	endBusy      = 0.5 // on average, of the GPUs of a job that ended
 	endFor       = 20 * time.Minute
@@ -30,6 +35,7 @@ const (
 // health is what is remembered of the health of one GPU.
 type health struct {
 	clock              quarter        // of the SMs
+	held               quarter        // the share of time in which clocks were held down
 	slow, narrow, warm collector.Time // since when it looks so; 0 if it does not
 	errors             float64        // of memory, not corrected, so far
 	errorsAt           collector.Time // when they last became more
@@ -44,8 +50,13 @@ func (w *health) look(g *collector.GPU, busy float64, now collector.Time) {
 	width, known := g.Value(collector.DevicePCIeWidth, "")
 	most, told := g.Value(collector.DevicePCIeWidthMax, "")
 	w.narrow = since(w.narrow, known && told && width < most && busy > narrowBusy, now)
-	held := func(reason string) bool { v, _ := g.Value(collector.DeviceClockEvent, reason); return v == 1 }
-	w.warm = since(w.warm, busy > narrowBusy && slices.ContainsFunc([]string{"sw_thermal", "hw_thermal", "hw_power_brake"}, held), now)
+	held := 0.0
+	if slices.ContainsFunc([]string{"sw_thermal", "hw_thermal", "hw_power_brake"}, func(reason string) bool { return heldBy(g, reason) }) {
+		held = 1
+	}
+	w.held.add(now, held)
+	share, _ := w.held.mean(now, warmOver)
+	w.warm = since(w.warm, busy > narrowBusy && share > warmFrom, now)
 	errors, ok := g.Value(collector.DeviceECCErrors, collector.JoinLabels(uncorrected, volatileOnly))
 	if ok && w.seen && errors > w.errors {
 		w.errorsAt = now
@@ -53,6 +64,18 @@ func (w *health) look(g *collector.GPU, busy float64, now collector.Time) {
 	if ok {
 		w.errors, w.seen = errors, true
 	}
+}
+
+// ofAnother is what stays when a GPU gets another job.
+func (w *health) ofAnother() health {
+	next := *w
+	next.clock, next.slow = quarter{}, 0
+	return next
+}
+
+func heldBy(g *collector.GPU, reason string) bool {
+	v, _ := g.Value(collector.DeviceClockEvent, reason)
+	return v == 1
 }
 
 func (w *gpuWatch) mark(now collector.Time) gpuMark {
@@ -80,7 +103,8 @@ func (h *History) noteXIDs(g *collector.GPU, now collector.Time) {
 		return
 	}
 	for _, v := range g.Values {
-		if v.Metric != collector.DeviceXIDLast || v.Label != "13" && v.Label != "31" || now.Sub(collector.TimeOf(time.Unix(int64(v.Value), 0))) >= xidFresh {
+		at := collector.TimeOf(time.Unix(int64(v.Value), 0))
+		if v.Metric != collector.DeviceXIDLast || v.Label != "13" && v.Label != "31" || now.Sub(at) >= xidFresh || !h.hadBegun(g.Jobs[0], at) {
 			continue
 		}
 		x := xidOfJob{g.ID, v.Label, g.Jobs[0], now}
@@ -93,21 +117,28 @@ func (h *History) noteXIDs(g *collector.GPU, now collector.Time) {
 	}
 }
 
-// repeats is the XID that a GPU had under several jobs, each of which had it nowhere else; empty if there is none.
-func (h *History) repeats(gpu string, now collector.Time) string {
-	jobs := map[string]int{}
+// hadBegun: a job that is known ran at a time already. One that got the GPU after an XID did not cause it.
+func (h *History) hadBegun(k collector.Key, at collector.Time) bool {
+	t := h.tracks[k]
+	return t != nil && firstKnown(t.job.Started, t.job.Since) <= at
+}
+
+// repeats are the XIDs that a GPU had under several jobs, each of which had it nowhere else, and the newest of them; empty if there is none.
+func (h *History) repeats(gpu string, now collector.Time) (codes string, newest collector.Time) {
+	jobs, last := map[string]int{}, map[string]collector.Time{}
 	for _, x := range h.xids {
 		elsewhere := func(o xidOfJob) bool { return o.job == x.job && o.code == x.code && o.gpu != gpu }
 		if x.gpu == gpu && now.Sub(x.at) < repeatsIn && !slices.ContainsFunc(h.xids, elsewhere) {
 			jobs[x.code]++
+			last[x.code] = max(last[x.code], x.at)
 		}
 	}
-	for code, n := range jobs {
-		if n >= repeatsFrom {
-			return code
+	for _, code := range slices.Sorted(maps.Keys(jobs)) {
+		if jobs[code] >= repeatsFrom {
+			codes, newest = strings.TrimPrefix(codes+" and "+code, " and "), max(newest, last[code])
 		}
 	}
-	return ""
+	return codes, newest
 }
 
 // compare finds GPUs that are slower than the others of their job.
@@ -149,7 +180,7 @@ func (h *History) endsBusy(gpus []*collector.GPU, now collector.Time) map[collec
 		if w == nil || slices.ContainsFunc(g.Jobs, open) {
 			continue
 		}
-		busy, known := w.busy.mean(now, warmFor)
+		busy, known := w.busy.mean(now, endOver)
 		for _, k := range g.Jobs {
 			if t := h.tracks[k]; t != nil && t.job.Phase.Ended() && now.Sub(t.job.Since) >= endFor {
 				if loads[k] == nil {

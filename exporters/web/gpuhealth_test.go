@@ -35,6 +35,7 @@ func TestHealthOfGPUs(t *testing.T) {
 			tell(w, i, collector.DeviceClock, "sm", 1.98e9)
 		}
 	}
+	begun := func(j *collector.Job) { j.Since, j.Started = ago(4*time.Hour), ago(4*time.Hour) }
 	ended := func(d time.Duration) func(*collector.Job) {
 		return func(j *collector.Job) { j.Phase, j.Since, j.Ended = collector.Succeeded, ago(d), ago(d) }
 	}
@@ -76,7 +77,7 @@ func TestHealthOfGPUs(t *testing.T) {
 		}},
 		{name: "memory fails", make: func(w *world) { fleet(w, 1) }, next: func(w *world, d time.Duration) {
 			tell(w, 0, collector.DeviceECCErrors, ecc, float64(time.Duration(3)-d/(10*time.Minute)+9))
-		}, want: []string{"GPU memory"}, why: "could not correct"},
+		}, want: []string{"GPU memory error"}, why: "could not correct"},
 		{name: "memory failed before the start", make: func(w *world) { fleet(w, 1); tell(w, 0, collector.DeviceECCErrors, ecc, 3) }},
 		{name: "memory failed long ago", make: func(w *world) { fleet(w, 1) }, next: func(w *world, d time.Duration) {
 			n := 0.0
@@ -85,15 +86,45 @@ func TestHealthOfGPUs(t *testing.T) {
 			}
 			tell(w, 0, collector.DeviceECCErrors, ecc, n)
 		}},
-		{name: "XID of two jobs", make: func(w *world) { fleet(w, 2); w.job("b") }, next: func(w *world, d time.Duration) {
+		{name: "memory fails, and the GPU is away for a moment", make: func(w *world) { fleet(w, 1) }, next: func(w *world, d time.Duration) {
+			n := 0.0
+			if d < 30*time.Minute {
+				n = 1
+			}
+			tell(w, 0, collector.DeviceECCErrors, ecc, n)
+			w.gpus.GPUs[0].Up = d < 28*time.Minute || d > 32*time.Minute
+		}, want: []string{"GPU memory error"}},
+		{name: "held down most of the time", make: func(w *world) { fleet(w, 1); tell(w, 0, collector.DeviceClockEvent, "sw_thermal", 0) }, next: func(w *world, d time.Duration) {
+			tell(w, 0, collector.DeviceClockEvent, "sw_thermal", min(1, float64(d/(30*time.Second)%5)))
+		}, want: []string{"GPU slowed"}},
+		{name: "the next job of an idle GPU", make: func(w *world) { w.job("a"); w.job("b"); w.gpu(0, 0, 0.1, "a"); w.gpu(1, 0, 0.1, "a") }, next: func(w *world, d time.Duration) {
+			if d == 10*time.Minute {
+				give(w, 0, "b")
+				give(w, 1, "b")
+				w.change(0, ended(d))
+			}
+		}},
+		{name: "XID just before the next job", make: func(w *world) {
+			fleet(w, 2)
+			w.job("b")
+			w.change(0, begun)
+			w.change(1, func(j *collector.Job) { j.Since, j.Started = ago(99*time.Minute), ago(99*time.Minute) })
+		},
+			next: func(w *world, d time.Duration) {
+				xidUnder(w, d, 0, "a", 100*time.Minute)
+				if d == 99*time.Minute {
+					give(w, 0, "b")
+				}
+			}},
+		{name: "XID of two jobs", make: func(w *world) { fleet(w, 2); w.job("b"); w.change(0, begun); w.change(1, begun) }, next: func(w *world, d time.Duration) {
 			xidUnder(w, d, 0, "a", 100*time.Minute)
 			xidUnder(w, d, 0, "b", 70*time.Minute)
 		}, want: []string{"XID 31 again"}},
-		{name: "XID of one job, twice", make: func(w *world) { fleet(w, 2) }, next: func(w *world, d time.Duration) {
+		{name: "XID of one job, twice", make: func(w *world) { fleet(w, 2); w.change(0, begun) }, next: func(w *world, d time.Duration) {
 			xidUnder(w, d, 0, "a", 100*time.Minute)
 			xidUnder(w, d, 0, "a", 70*time.Minute)
 		}},
-		{name: "XID of jobs that had it everywhere", make: func(w *world) { fleet(w, 2); w.job("b") }, next: func(w *world, d time.Duration) {
+		{name: "XID of jobs that had it everywhere", make: func(w *world) { fleet(w, 2); w.job("b"); w.change(0, begun); w.change(1, begun) }, next: func(w *world, d time.Duration) {
 			xidUnder(w, d, 0, "a", 100*time.Minute)
 			xidUnder(w, d, 1, "a", 100*time.Minute)
 			xidUnder(w, d, 0, "b", 70*time.Minute)

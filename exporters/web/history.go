@@ -10,7 +10,7 @@ import (
 	"github.com/trainbridge/trainbridge/collector"
 )
 
-// HistoryOptions bound what is remembered for the curves of the page. Zero takes the default.
+// HistoryOptions bound what is remembered for the page: curves, and what is judged by what was before. Zero takes the default.
 type HistoryOptions struct {
 	Snapshot func() *collector.Snapshot // required; may return nil
 	Dropped  func() uint64              // spans that found no room so far; may be nil
@@ -44,7 +44,7 @@ const (
 	// jobBytes is what a job costs besides its points, with what is watched of it, and curveBytes what a curve does.
 	jobBytes   = 3584
 	curveBytes = 128
-	gpuBytes   = 832
+	gpuBytes   = 1088
 	sweepEvery = 30 // looks between searches for jobs that are no longer there
 )
 

@@ -24,7 +24,8 @@ type gpuMark struct {
 	idle, spin         bool
 	slow, narrow, warm collector.Time // since when; 0 if it is not
 	ecc                collector.Time // when memory last failed, within the hour
-	repeats            string         // an XID that it had under several jobs
+	repeats            string         // XIDs that it had under several jobs each
+	repeated           collector.Time // the newest of them
 }
 
 // troubles is what is wrong by what is remembered; what has lasted too short is left out.
@@ -33,19 +34,18 @@ type troubles struct {
 	gpus    map[string]gpuMark
 	ends    map[collector.Key]float64 // how busy the GPUs of jobs are that ended
 	courses map[collector.Key]courseTrouble
-	sources map[string]sourceTrouble
-	stuck   bool           // helpers that read GPUs do not end
-	spans   collector.Time // when spans were last dropped, within half an hour
+	sources map[string]sourceTrouble // nil where nobody watches
+	stuck   bool                     // helpers that read GPUs do not end
+	spans   collector.Time           // when spans were last dropped, within half an hour
 }
 
 // troubles says what is wrong now. A nil History knows nothing.
 func (h *History) troubles(snap *collector.Snapshot, now collector.Time) troubles {
-	found := troubles{
-		jobs: map[collector.Key]gpuTrouble{}, gpus: map[string]gpuMark{}, courses: map[collector.Key]courseTrouble{}, sources: map[string]sourceTrouble{},
-	}
+	found := troubles{jobs: map[collector.Key]gpuTrouble{}, gpus: map[string]gpuMark{}, courses: map[collector.Key]courseTrouble{}}
 	if h == nil {
 		return found
 	}
+	found.sources = map[string]sourceTrouble{}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for k, t := range h.tracks {
@@ -80,11 +80,14 @@ func (h *History) gpuTroubles(found troubles, gpus []*collector.GPU, now collect
 			of[k]++
 		}
 		w := h.gpus[g.ID]
-		if w == nil || !g.Up {
+		if w == nil {
 			continue
 		}
 		mark := w.mark(now)
-		mark.repeats = h.repeats(g.ID, now)
+		if !g.Up { // what is known of it is of before
+			mark = gpuMark{ecc: mark.ecc}
+		}
+		mark.repeats, mark.repeated = h.repeats(g.ID, now)
 		if mark != (gpuMark{}) {
 			found.gpus[g.ID] = mark
 		}
@@ -145,9 +148,11 @@ func (c *checks) gpus(to []finding, j *collector.Job) []finding {
 		to = append(to, finding{jobSpins, critical, t.spin, j})
 	}
 	switch {
+	case t.dead:
+		to = append(to, finding{jobDead, warning, t.idle, j})
 	case t.idle.Known():
 		to = append(to, finding{jobIdle, warning, t.idle, j})
-	case t.part.Known():
+	case t.part.Known() && len(t.names) < t.of:
 		to = append(to, finding{jobPartIdle, warning, t.part, j})
 	}
 	return to
@@ -168,7 +173,7 @@ func (c *checks) whyGPUs(f finding) string {
 	case f.kind == jobPartIdle:
 		return fmt.Sprintf("%s of the %s that it has on this machine did nothing for a quarter of an hour: %s.",
 			grouped(len(t.names)), plural(t.of, "GPU", "GPUs"), listed(t.names, 8))
-	case t.dead:
+	case f.kind == jobDead:
 		return which + " idle for more than two hours, and nothing else happens. It is probably over and does not end."
 	}
 	return fmt.Sprintf("%s %s %% busy on average over a quarter of an hour.", which, number(math.Round(1000*t.busy)/10))
@@ -199,6 +204,18 @@ func (m gpuMark) signs() (all []sign) {
 	}
 	if m.slow.Known() {
 		all = append(all, sign{"slower than its neighbours", "▲", "warn"})
+	}
+	if m.narrow.Known() {
+		all = append(all, sign{"narrow PCIe link", "▲", "warn"})
+	}
+	if m.warm.Known() {
+		all = append(all, sign{"held down", "▲", "warn"})
+	}
+	if m.ecc.Known() {
+		all = append(all, sign{"memory error", "✖", "bad"})
+	}
+	if m.repeats != "" {
+		all = append(all, sign{"XID " + m.repeats + " again", "✖", "bad"})
 	}
 	return all
 }

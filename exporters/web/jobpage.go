@@ -74,6 +74,13 @@ func (s *site) job(o *overview, k collector.Key, c clock) (v *jobView, found boo
 	for _, f := range o.checks.job(nil, j) {
 		v.Problems = append(v.Problems, o.checks.problem(f, c))
 	}
+	if o.snap.GPUs != nil && !j.Done() {
+		for _, g := range byIndex(o.snap.GPUs.GPUs) {
+			if slices.Contains(g.Jobs, k) {
+				v.Problems = append(v.Problems, gpuFaults(g, o, c)...)
+			}
+		}
+	}
 	if len(v.Problems) == 0 && j.Phase == collector.Failed {
 		v.Failure = failureOf(j)
 	}

@@ -18,7 +18,7 @@ func (s *site) otherProblems(o *overview, c clock) []problem {
 			if w.Critical {
 				l = critical
 			}
-			p.Why, p.Do, p.Alert, p.at, p.When = clean(w.Why), clean(w.Do), w.Alert, collector.TimeOf(w.Since), "began"
+			p.Why, p.Do, p.Alert, p.at, p.When = clean(w.Why), clean(w.Do), w.Alert, collector.TimeOf(w.At), w.When
 			found = append(found, p.with(l, c))
 		}
 	}
@@ -27,6 +27,11 @@ func (s *site) otherProblems(o *overview, c clock) []problem {
 		p.Why, p.Alert, p.at, p.When = "The outbox is full, and new spans are dropped.", "TrainbridgeOtlpDataLost", at, "last dropped"
 		p.Do = "See whether the OTLP receiver runs and takes what it is sent; a larger outbox only bridges a longer outage."
 		found = append(found, p.with(warning, c))
+	}
+	if s.o.History.young(c.now) {
+		p := base
+		p.Why = "It has just started: of jobs that stall, wait or idle nothing is said for the first ten minutes, or twenty."
+		found = append(found, p.with(note, c))
 	}
 	if !s.o.Durable() {
 		base.Why, base.Alert = "Its state is in memory: a restart loses it and starts counting anew.", "TrainbridgeStateNotDurable"
@@ -59,11 +64,28 @@ func (s *site) judge(v *statusView, sel *selection, c clock) {
 		}
 		return some[:min(len(some), most)]
 	}
-	v.Now = pick(problemsFew, func(p problem) bool { return !p.past && p.level == critical })
-	v.Past = pick(pastFew, func(p problem) bool { return p.past })
-	v.Warnings = pick(problemsFew, func(p problem) bool { return !p.past && p.level < critical })
+	v.Now = pick(problemsFew, func(p problem) bool { return placeOf(p.level, p.past) == placeNow })
+	v.Past = pick(pastFew, func(p problem) bool { return placeOf(p.level, p.past) == placePast })
+	v.Warnings = pick(problemsFew, func(p problem) bool { return placeOf(p.level, p.past) == placeWarnings })
 	v.PastText = n.past(sel.lost)
 	v.rest(sel, n)
+}
+
+// The places of the page where problems stand, from its top.
+const (
+	placeNow = iota
+	placePast
+	placeWarnings
+)
+
+func placeOf(l level, past bool) int {
+	switch {
+	case past:
+		return placePast
+	case l == critical:
+		return placeNow
+	}
+	return placeWarnings
 }
 
 // rest says how much is not shown.

@@ -15,7 +15,8 @@ type overview struct {
 	snap     *collector.Snapshot
 	at       time.Time
 	kinds    map[string]string
-	findings []finding // what is so now before what is over, then worst, then newest; at most problemsMost
+	findings []finding     // in the order of the page: see place; at most problemsMost
+	alike    map[alike]int // how many jobs have the same trouble; failures are compared by their words, and only where they are shown
 	count    [critical + 1]int
 	failed   int // jobs that failed within the last hour
 	jobs     int
@@ -119,7 +120,7 @@ func (l *looker) overview(now time.Time) *overview {
 	}
 	o := &overview{
 		snap: snap, at: now, kinds: l.kinds(), marks: map[*collector.Job]mark{}, names: wanted(snap.GPUs), storms: map[storm]int{},
-		phases: map[string]*[9]int{}, checks: newChecks(snap, now, l.history),
+		phases: map[string]*[9]int{}, alike: map[alike]int{}, checks: newChecks(snap, now, l.history),
 	}
 	for j := range snap.Jobs.All {
 		o.take(j)
@@ -159,6 +160,9 @@ func (o *overview) take(j *collector.Job) {
 		default:
 			o.count[f.level]++
 		}
+		if f.kind != jobFailed {
+			o.alike[alike{kind: f.kind, source: j.Key.Source}]++
+		}
 	}
 }
 
@@ -177,13 +181,7 @@ func wanted(v *collector.GPUView) map[collector.Key]string {
 }
 
 func compareFindings(a, b finding) int {
-	if a.kind.past() != b.kind.past() {
-		if a.kind.past() {
-			return 1
-		}
-		return -1
-	}
-	if c := cmp.Or(cmp.Compare(b.level, a.level), cmp.Compare(b.at, a.at), cmp.Compare(a.kind, b.kind)); c != 0 {
+	if c := cmp.Or(cmp.Compare(placeOf(a.level, a.kind.past()), placeOf(b.level, b.kind.past())), cmp.Compare(b.level, a.level), cmp.Compare(b.at, a.at), cmp.Compare(a.kind, b.kind)); c != 0 {
 		return c
 	}
 	return compareKeys(a.job, b.job)

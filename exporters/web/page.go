@@ -38,7 +38,8 @@ type Warning struct {
 	Why      string
 	Do       string    // what somebody can do about it
 	Alert    string    // the shipped alert of it
-	Since    time.Time // zero if it is not known
+	When     string    // what happened At, such as "began"
+	At       time.Time // zero if it is not known
 }
 
 const (

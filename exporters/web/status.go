@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/trainbridge/trainbridge/collector"
@@ -104,10 +105,18 @@ func tiles(o *overview) []tile {
 			}
 		}
 	}
+	failed := "within the last hour"
+	if slices.ContainsFunc(o.snap.Sources, func(s *collector.SourceView) bool { return s.Suppressed > 0 }) {
+		failed += ", of those shown"
+	}
+	waiting := "not started yet"
+	if n := phases[collector.Initializing]; n > 0 {
+		waiting = "and " + grouped(n) + " initializing"
+	}
 	all := []tile{
 		{Name: "running", Value: grouped(phases[collector.Running]), Detail: "of " + plural(o.jobs, "job", "jobs"), Link: "./?phase=running#jobs", Sign: phaseSigns[collector.Running]},
-		{Name: "waiting", Value: grouped(phases[collector.Pending]), Detail: "not started yet", Link: "./?phase=pending#jobs", Sign: phaseSigns[collector.Pending]},
-		{Name: "failed", Value: grouped(o.failed), Detail: "within the last hour", Link: "./?phase=failed#jobs", Sign: tileSign(o.failed == 0)},
+		{Name: "waiting", Value: grouped(phases[collector.Pending]), Detail: waiting, Link: "./?phase=pending#jobs", Sign: phaseSigns[collector.Pending]},
+		{Name: "failed", Value: grouped(o.failed), Detail: failed, Link: "./?phase=failed#jobs", Sign: tileSign(o.failed == 0)},
 		{Name: "sources up", Value: fmt.Sprintf("%d of %d", up, len(o.kinds)), Detail: downText(down, len(o.kinds)-up-down), Link: "#sources", Sign: tileSign(down == 0)},
 	}
 	if v := o.snap.GPUs; v != nil {

@@ -196,7 +196,7 @@ func (t *track) trouble(now collector.Time) (found courseTrouble) {
 	if t.course == nil || !runs(t.job) {
 		return found
 	}
-	found.stood = whenLasted(t.course.stepped, stoodQuick, now)
+	found.stood = whenLasted(t.course.stepped, noStepAfter, now)
 	if l := t.course.loss; l != nil && lasted(l.bad, lossFor, now) {
 		found.rising, found.best = l.bad, slices.Min(l.before(0, trendMost*trendEvery))
 		found.loss, _ = l.latest.mean(now, lossOver)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -106,11 +107,12 @@ func told(j *collector.Job) (l load) {
 // gpuWatch is what is remembered of how busy a running job's GPUs were, or one GPU was.
 type gpuWatch struct {
 	busy       quarter
-	idle, spin collector.Time // since when it looks so; 0 if it does not
-	alive      collector.Time // when they were last at work at all, or were first looked at
-	tensor     collector.Time // when their tensor cores last worked a little,
-	tensors    collector.Time // and when they worked well
-	health     health         // of one GPU
+	idle, spin collector.Time  // since when it looks so; 0 if it does not
+	alive      collector.Time  // when they were last at work at all, or were first looked at
+	tensor     collector.Time  // when their tensor cores last worked a little,
+	tensors    collector.Time  // and when they worked well
+	jobs       []collector.Key // of one GPU, as the snapshot has them
+	health     health          // of one GPU
 }
 
 // look takes what is so now; muted says that the job's steps and phase may be old.
@@ -174,8 +176,11 @@ func (h *History) watch(snap *collector.Snapshot, now collector.Time) {
 	loads, gpus := map[collector.Key]*load{}, map[string]*gpuWatch{}
 	if snap.GPUs != nil {
 		for _, g := range snap.GPUs.GPUs {
-			if g.Up {
+			switch w := h.gpus[g.ID]; {
+			case g.Up:
 				h.watchGPU(g, loads, gpus, now)
+			case w != nil:
+				gpus[g.ID] = w // errors and gaps come together
 			}
 		}
 		h.stuck = since(h.stuck, snap.GPUs.Host.Helpers >= 2, now)
@@ -209,6 +214,9 @@ func (h *History) watchGPU(g *collector.GPU, loads map[collector.Key]*load, gpus
 	w := h.gpus[g.ID]
 	if w == nil {
 		w = &gpuWatch{}
+	}
+	if !slices.Equal(w.jobs, g.Jobs) { // what was of the job before is not of this one
+		*w = gpuWatch{jobs: g.Jobs, health: w.health.ofAnother()}
 	}
 	var l load
 	l.add(g)

@@ -82,7 +82,7 @@ func TestBusyAndIdleGPUs(t *testing.T) {
 		{"idle for hours without a step", func(w *world) {
 			w.job("a", func(j *collector.Job) { j.LastStep = 0 })
 			w.gpu(0, 0, 0.1, "a")
-		}, 2*time.Hour + 15*time.Minute, []string{"GPUs idle"}, "probably over and does not end. TrainingJobGpuIdle TrainingJobZombieRunning"},
+		}, 2*time.Hour + 15*time.Minute, []string{"GPUs idle for hours"}, "probably over and does not end. TrainingJobZombieRunning TrainingJobGpuIdle"},
 		{"one of three", func(w *world) { w.job("a"); w.gpu(0, 0.9, 0.9, "a"); w.gpu(1, 0, 0.1, "a"); w.gpu(2, 0.9, 0.9, "a") }, 35 * time.Minute,
 			[]string{"Some GPUs idle"}, "1 of the 3 GPUs that it has on this machine did nothing for a quarter of an hour: GPU 1."},
 		{"spin", func(w *world) { w.job("a", stopped); w.gpu(0, 0.99, 0.2, "a"); w.gpu(1, 0.99, 0.2, "a") }, 23 * time.Minute,

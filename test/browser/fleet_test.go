@@ -243,6 +243,7 @@ func (f *fleet) believable() {
 	}
 	f.gpus = eightGPUs(f)
 	f.show()
+	f.history.Look(f.now.Add(-time.Hour)) // else the page has just started to watch, and says less
 }
 
 // troubled makes the jobs that somebody has to look at.

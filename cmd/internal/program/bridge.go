@@ -100,7 +100,7 @@ func (b *bridge) serve(ctx context.Context, s *settings) error {
 	err = b.apply(ctx, s)
 	if err == nil {
 		b.started.Store(true)
-		b.self.reloaded(true)
+		b.self.reloaded(nil)
 		err = b.wait(ctx, server)
 	}
 	return errors.Join(err, b.stop(server))

@@ -49,6 +49,9 @@ func (o *demoOptions) wandbScenario() string {
 	return wandbtest.Scenarios()[0].Name
 }
 
+// othersWell: the jobs of the other services end well, so that what a scenario does is not lost among what they do.
+func (o *demoOptions) othersWell() bool { return o.wandbScenario() == "healthy" || o.stage != nil }
+
 func wandbDemo(o *demoOptions, w *demoWorld) demoService {
 	service := wandbtest.New(wandbtest.Options{Key: demoKey, Seed: o.seed})
 	w.wandb = service
@@ -101,10 +104,10 @@ func runaiDemo(o *demoOptions, w *demoWorld) demoService {
 	w.runai = service
 	// In real time an ended workload stays listed for minutes, so that there is time to look at it.
 	keep := time.Duration(float64(5*time.Minute) * o.speed)
-	fleetOptions := runaitest.FleetOptions{Seed: o.seed, Speed: o.speed, Keep: keep, Forget: 3 * keep}
+	fleetOptions := runaitest.FleetOptions{Seed: o.seed, Speed: o.speed, Healthy: o.othersWell(), Keep: keep, Forget: 3 * keep}
 	if o.stage != nil {
 		fleetOptions = runaitest.FleetOptions{
-			Seed: o.seed, Speed: o.speed, Healthy: true, Jobs: stageJobs, Tick: w.tick, Keep: stageKeep, Forget: 3 * stageKeep,
+			Seed: o.seed, Speed: o.speed, Healthy: o.othersWell(), Jobs: stageJobs, Tick: w.tick, Keep: stageKeep, Forget: 3 * stageKeep,
 		}
 	}
 	fleet := runaitest.NewFleet(service, fleetOptions)
@@ -130,9 +133,9 @@ func runaiDemo(o *demoOptions, w *demoWorld) demoService {
 func aitemsDemo(o *demoOptions, w *demoWorld) demoService {
 	service := aitemstest.New(aitemstest.Options{AccessKey: "demo-access-key", SecretKey: demoKey, Seed: o.seed})
 	w.aitems = service
-	fleetOptions := aitemstest.FleetOptions{Seed: o.seed, Speed: o.speed}
+	fleetOptions := aitemstest.FleetOptions{Seed: o.seed, Speed: o.speed, Healthy: o.othersWell()}
 	if o.stage != nil {
-		fleetOptions.Healthy, fleetOptions.Jobs, fleetOptions.Tick, fleetOptions.Keep = true, stageJobs, w.tick, stageKeep
+		fleetOptions.Jobs, fleetOptions.Tick, fleetOptions.Keep = stageJobs, w.tick, stageKeep
 	}
 	fleet := aitemstest.NewFleet(service, fleetOptions)
 	return demoService{
@@ -155,9 +158,9 @@ func aitemsDemo(o *demoOptions, w *demoWorld) demoService {
 func tensoroneDemo(o *demoOptions, w *demoWorld) demoService {
 	service := tensoronetest.New(tensoronetest.Options{Key: demoKey, Seed: o.seed, List: true, ReadsPerHour: demoReads})
 	w.tensorone = service
-	fleetOptions := tensoronetest.FleetOptions{Seed: o.seed, Speed: o.speed}
+	fleetOptions := tensoronetest.FleetOptions{Seed: o.seed, Speed: o.speed, Healthy: o.othersWell()}
 	if o.stage != nil {
-		fleetOptions.Healthy, fleetOptions.Jobs, fleetOptions.Tick, fleetOptions.Keep = true, stageJobs, w.tick, stageKeep
+		fleetOptions.Jobs, fleetOptions.Tick, fleetOptions.Keep = stageJobs, w.tick, stageKeep
 	}
 	fleet := tensoronetest.NewFleet(service, fleetOptions)
 	return demoService{

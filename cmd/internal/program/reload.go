@@ -36,7 +36,7 @@ func (b *bridge) reload(ctx context.Context) error {
 	if err == nil {
 		err = b.apply(ctx, next)
 	}
-	b.self.reloaded(err == nil)
+	b.self.reloaded(err)
 	if err != nil {
 		b.log.Error("the configuration was not reloaded; the old one stays in force", "file", b.settings.file,
 			"err", strings.ReplaceAll(err.Error(), "\n", "; "))

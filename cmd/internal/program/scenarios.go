@@ -13,7 +13,7 @@ import (
 )
 
 // scenario is a story of the demo. Those of the simulated services and GPUs are played by them; the others are an act of their own
-// beside healthy GPUs and W&B jobs, and the usual fleets of the other services; in a rehearsal these are healthy too.
+// beside GPUs and jobs that are all well.
 type scenario struct {
 	name, description string
 	// alerts are what the scenario is there to fire. The description says how long it takes where that is more than minutes.

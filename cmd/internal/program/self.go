@@ -3,6 +3,7 @@ package program
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -13,7 +14,7 @@ import (
 
 // self is the bridge's own metrics.
 type self struct {
-	badReload   atomic.Bool // the newest reload was refused
+	badReload   atomic.Pointer[refusal] // of the newest reload; nil if it was taken
 	registry    *prometheus.Registry
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
@@ -47,13 +48,20 @@ func newSelf() *self {
 	return s
 }
 
+// refusal is why a configuration was not taken.
+type refusal struct {
+	why string
+	at  time.Time
+}
+
 // reloaded records the outcome of reading the configuration.
-func (s *self) reloaded(ok bool) {
-	s.badReload.Store(!ok)
-	if !ok {
+func (s *self) reloaded(err error) {
+	if err != nil {
+		s.badReload.Store(&refusal{err.Error(), time.Now()})
 		s.reloadOK.Set(0)
 		return
 	}
+	s.badReload.Store(nil)
 	s.reloadOK.Set(1)
 	s.reloadTime.SetToCurrentTime()
 }

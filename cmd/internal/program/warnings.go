@@ -16,10 +16,10 @@ func (b *bridge) warnings() (all []web.Warning) {
 			Do: "Free room on its disk, or mend its permissions; it goes on by itself.", Alert: "TrainbridgeStateNotWritable",
 		})
 	}
-	if b.self.badReload.Load() {
+	if refused := b.self.badReload.Load(); refused != nil {
 		all = append(all, web.Warning{
-			Why: "The configuration file could not be reloaded: the one before it is in force.",
-			Do:  "Run trainbridge check on the file, mend what it names, and reload.", Alert: "TrainbridgeConfigReloadFailed",
+			Why: "The configuration file could not be reloaded, and the one before it is in force: " + refused.why, When: "refused", At: refused.at,
+			Do: "Mend what it names, look with trainbridge check, and reload.", Alert: "TrainbridgeConfigReloadFailed",
 		})
 	}
 	if x := b.sending.Load(); x != nil {
@@ -37,23 +37,21 @@ const (
 )
 
 func otlpWarnings(t otlp.Trouble, now time.Time) (all []web.Warning) {
-	why := strings.TrimRight(t.Why, ". ")
+	w := web.Warning{
+		Why: "The OTLP receiver does not take " + t.Signal + ": " + strings.TrimRight(t.Why, ". ") + ".", When: "began", At: t.Failing, Alert: "TrainbridgeOtlpFailing",
+		Do: "See whether the receiver runs and what it says, and check the endpoint. Spans wait; metrics are superseded.",
+	}
 	switch {
 	case t.Failing.IsZero():
 	case t.Refused:
-		all = append(all, web.Warning{
-			Why: "The OTLP receiver refuses " + t.Signal + ": " + why + ".", Since: t.Failing,
-			Do: "Check the endpoint and its credentials in the configuration. Spans wait; metrics are superseded.", Alert: "TrainbridgeOtlpFailing",
-		})
+		w.Do = "Check the endpoint and its credentials in the configuration. Spans wait; metrics are superseded."
+		all = append(all, w)
 	case now.Sub(t.Failing) >= otlpFailsFor:
-		all = append(all, web.Warning{
-			Why: "The OTLP receiver does not take " + t.Signal + ": " + why + ".", Since: t.Failing,
-			Do: "See whether the receiver runs and can be reached. Spans wait; metrics are superseded.", Alert: "TrainbridgeOtlpFailing",
-		})
+		all = append(all, w)
 	}
 	if !t.Lost.IsZero() && now.Sub(t.Lost) < otlpLossNews {
 		all = append(all, web.Warning{
-			Why: "The OTLP receiver took requests and refused some " + t.Signal + " in them; they are lost.", Since: t.Lost,
+			Why: "The OTLP receiver refused " + t.Signal + " for good; they are lost.", When: "last lost", At: t.Lost,
 			Do: "See the log for its reason: most often a limit of the receiver, or times that are too old for it.", Alert: "TrainbridgeOtlpDataLost",
 		})
 	}

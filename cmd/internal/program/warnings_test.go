@@ -21,8 +21,8 @@ func TestOTLPWarnings(t *testing.T) {
 		{"well", otlp.Trouble{}, "", ""},
 		{"a moment", otlp.Trouble{Failing: ago(59 * time.Second)}, "", ""},
 		{"a minute", otlp.Trouble{Signal: "traces", Failing: ago(time.Minute), Why: "connection refused."}, "TrainbridgeOtlpFailing", "does not take traces: connection refused."},
-		{"refused", otlp.Trouble{Signal: "metrics", Failing: now, Refused: true, Why: "401"}, "TrainbridgeOtlpFailing", "refuses metrics: 401."},
-		{"lost", otlp.Trouble{Signal: "traces", Lost: ago(29 * time.Minute)}, "TrainbridgeOtlpDataLost", "some traces"},
+		{"refused", otlp.Trouble{Signal: "metrics", Failing: now, Refused: true, Why: "401"}, "TrainbridgeOtlpFailing", "does not take metrics: 401."},
+		{"lost", otlp.Trouble{Signal: "traces", Lost: ago(29 * time.Minute)}, "TrainbridgeOtlpDataLost", "refused traces for good"},
 		{"lost long ago", otlp.Trouble{Lost: ago(30 * time.Minute)}, "", ""},
 		{"both", otlp.Trouble{Failing: ago(time.Hour), Lost: ago(time.Minute)}, "TrainbridgeOtlpFailing TrainbridgeOtlpDataLost", ""},
 	} {
@@ -30,7 +30,7 @@ func TestOTLPWarnings(t *testing.T) {
 		why := ""
 		for _, w := range otlpWarnings(c.trouble, now) {
 			alerts, why = append(alerts, w.Alert), why+w.Why
-			if w.Do == "" || w.Since.IsZero() || w.Critical {
+			if w.Do == "" || w.At.IsZero() || w.When == "" || w.Critical {
 				t.Errorf("%s: %+v", c.name, w)
 			}
 		}
