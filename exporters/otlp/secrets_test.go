@@ -13,6 +13,10 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/trainbridge/trainbridge/collector/collectortest"
 )
@@ -55,6 +59,27 @@ func TestSecrets(t *testing.T) {
 	}
 	if !strings.Contains(logs.String(), "401") || strings.Count(logs.String(), "\n") > 6 {
 		t.Errorf("log:\n%s", logs.String())
+	}
+}
+
+// TestSecretsGRPC: a receiver that quotes a credential, and a part of it, gets neither into what is told.
+func TestSecretsGRPC(t *testing.T) {
+	r := &grpcReceiver{answer: func(int, []*tracepb.Span) (*coltracepb.ExportTraceServiceResponse, error) {
+		return nil, status.Error(codes.Unauthenticated, "unknown: Bearer canary-c0ffee, key canary-c0ffee")
+	}}
+	box := newBox()
+	box.add(testSpan(1))
+	off := false
+	c := decode(t, "protocol: grpc\nheaders: {Authorization: Bearer canary-c0ffee}\nendpoint: "+serveGRPC(t, r))
+	c.Metrics.Enabled = &off
+	x, err := New(settings(t, c, nil), Options{Outbox: box, Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.close)
+	all := fmt.Sprint(x.Flush(t.Context()), x.Troubles())
+	if strings.Contains(all, "canary") || !strings.Contains(all, "unknown: <secret>, key <secret>") {
+		t.Error(all)
 	}
 }
 

@@ -15,7 +15,7 @@ type overview struct {
 	snap     *collector.Snapshot
 	at       time.Time
 	kinds    map[string]string
-	findings []finding     // in the order of the page: see place; at most problemsMost
+	findings []finding     // in the order of the page, see placeOf; at most problemsMost
 	alike    map[alike]int // how many jobs have the same trouble; failures are compared by their words, and only where they are shown
 	count    [critical + 1]int
 	failed   int // jobs that failed within the last hour
