@@ -2,17 +2,28 @@ package collector
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 )
 
 // minSecretBytes: shorter values are not looked for in texts.
 const minSecretBytes = 4
 
-// Redact takes secrets out of a text of somebody whom they were sent to: many quote what they refuse.
+// Redact takes secrets out of a text of somebody whom they were sent to: many quote what they refuse. A text that was cut may end within
+// one.
 func Redact(text string, secrets []string) string {
-	for _, s := range secrets {
-		if len(s) >= minSecretBytes {
-			text = strings.ReplaceAll(text, s, "<secret>")
+	const instead = "<secret>"
+	longest := slices.SortedFunc(slices.Values(secrets), func(a, b string) int { return len(b) - len(a) }) // one may begin with another
+	for _, s := range longest {
+		if len(s) < minSecretBytes {
+			continue
+		}
+		text = strings.ReplaceAll(text, s, instead)
+		for n := len(s) - 1; n >= minSecretBytes; n-- {
+			if rest, cut := strings.CutSuffix(text, s[:n]); cut {
+				text = rest + instead
+				break
+			}
 		}
 	}
 	return text

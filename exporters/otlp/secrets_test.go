@@ -64,13 +64,14 @@ func TestSecrets(t *testing.T) {
 
 // TestSecretsGRPC: a receiver that quotes a credential, and a part of it, gets neither into what is told.
 func TestSecretsGRPC(t *testing.T) {
+	long := "canary" + strings.Repeat("-and-on", 100) // longer than what is shown of an answer
 	r := &grpcReceiver{answer: func(int, []*tracepb.Span) (*coltracepb.ExportTraceServiceResponse, error) {
-		return nil, status.Error(codes.Unauthenticated, "unknown: Bearer canary-c0ffee, key canary-c0ffee")
+		return nil, status.Error(codes.Unauthenticated, "unknown: Bearer canary-c0ffee, key canary-c0ffee, token "+long)
 	}}
 	box := newBox()
 	box.add(testSpan(1))
 	off := false
-	c := decode(t, "protocol: grpc\nheaders: {Authorization: Bearer canary-c0ffee}\nendpoint: "+serveGRPC(t, r))
+	c := decode(t, "protocol: grpc\nheaders: {Authorization: Bearer canary-c0ffee, X-Token: "+long+"}\nendpoint: "+serveGRPC(t, r))
 	c.Metrics.Enabled = &off
 	x, err := New(settings(t, c, nil), Options{Outbox: box, Log: quiet()})
 	if err != nil {
@@ -78,7 +79,7 @@ func TestSecretsGRPC(t *testing.T) {
 	}
 	t.Cleanup(x.close)
 	all := fmt.Sprint(x.Flush(t.Context()), x.Troubles())
-	if strings.Contains(all, "canary") || !strings.Contains(all, "unknown: <secret>, key <secret>") {
+	if strings.Contains(all, "canary") || !strings.Contains(all, "unknown: <secret>, key <secret>, token <secret>") {
 		t.Error(all)
 	}
 }

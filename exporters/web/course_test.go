@@ -185,7 +185,7 @@ func TestSourcesOverTime(t *testing.T) {
 				v.Health.Lag = 3 * time.Minute
 			}
 		}, time.Hour, nil, ""},
-		{"a start", func(*collector.SourceView, time.Duration) {}, 9 * time.Minute, []string{"trainbridge"}, "just started"},
+		{"a start", func(*collector.SourceView, time.Duration) {}, 9 * time.Minute, []string{"trainbridge"}, "watched for ten minutes"},
 		{"polls fail", func(v *collector.SourceView, _ time.Duration) {
 			v.Health.Polls += 10
 			v.Health.PollErrors = []collector.Count{{Name: "not_found", N: v.Health.Polls / 3}, {Name: "timeout", N: v.Health.Polls * 6 / 10}}

@@ -30,7 +30,7 @@ func (s *site) otherProblems(o *overview, c clock) []problem {
 	}
 	if s.o.History.young(c.now) {
 		p := base
-		p.Why = "It has just started: of jobs that stall, wait or idle nothing is said for the first ten minutes, or twenty."
+		p.Why = "Not all sources have been watched for ten minutes: of their jobs that stall, wait or idle nothing is said yet."
 		found = append(found, p.with(note, c))
 	}
 	if !s.o.Durable() {
